@@ -14,7 +14,6 @@ Programmer errors are Python's own exceptions.
 
 from gateway.model import Code
 
-
 JSONRPC_NUMBER = {code: 1000 + place for place, code in enumerate(Code, start=1)}
 """The JSON-RPC error code of each `Code` where no tool result can carry it."""
 
@@ -49,9 +48,7 @@ class ConfigError(BasculeError):
 class Malformed(BasculeError):
     """The message cannot be judged at all; answered with the specification's own code and HTTP status."""
 
-    def __init__(
-        self, code: Code, reason: str, *, jsonrpc: int, status: int = 400, data: object = None
-    ) -> None:
+    def __init__(self, code: Code, reason: str, *, jsonrpc: int, status: int = 400, data: object = None) -> None:
         super().__init__(reason)
         self.code, self.reason, self.jsonrpc, self.status, self.data = code, reason, jsonrpc, status, data
 
