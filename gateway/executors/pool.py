@@ -1,0 +1,215 @@
+"""The connections to one origin: a request goes out once, and what comes back is classified.
+
+Not the protocol: it knows methods and results only as far as telling an answer from none. It never repeats a
+request, follows no redirect, keeps no cookie, takes no proxy from the environment and decompresses nothing.
+"""
+
+import asyncio
+import random
+import re
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+from pyreqwest.client import Client, ClientBuilder
+from pyreqwest.exceptions import (
+    BodyDecodeError,
+    DecodeError,
+    DetailedPyreqwestError,
+    PyreqwestError,
+    RequestTimeoutError,
+)
+from pyreqwest.http import Url
+from pyreqwest.request import StreamRequest
+from pyreqwest.response import Response
+
+from gateway.errors import Failed
+from gateway.executors.answer import Answer, invalid, read_error, read_json, read_stream, too_large
+from gateway.executors.backoff import Backoff
+from gateway.model import Code
+
+CONNECT_SECONDS = 5.0
+IDLE_SECONDS = 4.0
+"""Shorter than the 5 s after which common servers close an idle connection: a request that crosses such a close on
+the wire could not be told from one that ran."""
+IDLE_CONNECTIONS = 128
+DRAIN_SECONDS = 10.0
+_FIRST_BYTES = 1
+"""The client hands a response over once this much of its body is there: more would hold back an open event stream,
+none would cost each short answer another wake-up."""
+_TELL = timedelta(seconds=10)
+_NOT_SENT = "client error (Connect)"
+"""The cause that proves no byte of the request left. The exception's class does not: the client's ConnectError is
+also raised when a connection breaks after the request was sent."""
+_UNCOMPRESSED = {"accept-encoding": "identity"}
+
+
+class Pool:
+    """One origin. `headers` are the operator's and may be secret; nothing of the client's is ever among them."""
+
+    def __init__(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        clock: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._url = Url(url)
+        self._client = _client(headers)
+        self._clock = clock
+        self._backoff = Backoff(clock, jitter)
+        self._secrets = _secrets(url, headers)
+        self._closed = False
+        self._asked = 0
+        self._drained: asyncio.Event | None = None
+
+    async def ask(self, body: bytes, headers: Mapping[str, str], wanted: str, limit: int, seconds: float) -> Answer:
+        """Send one request and read the response to it, within `limit` bytes and `seconds`. `wanted` is its id.
+
+        The client's own deadline is used because it costs nothing here; asyncio's costs a tenth of the whole call.
+
+        Raises:
+            Failed: no answer; `unknown` unless it is certain that the request did not run.
+        """
+        started = self._due()
+        request = self._request("POST", body, headers, timedelta(seconds=seconds))
+        self._asked += 1
+        try:
+            async with request as response:
+                self._backoff.succeeded()
+                return await _read(response, wanted, limit)
+        except PyreqwestError as error:
+            raise self._failed(error, started) from None
+        finally:
+            self._asked -= 1
+            if not self._asked and self._drained is not None:
+                self._drained.set()
+
+    async def tell(self, method: str, body: bytes, headers: Mapping[str, str]) -> int:
+        """Send what has no answer (a notification, the end of a session); the status."""
+        started = self._due()
+        try:
+            async with self._request(method, body, headers, _TELL) as response:
+                self._backoff.succeeded()
+                return response.status
+        except PyreqwestError as error:
+            raise self._failed(error, started) from None
+
+    async def drain(self) -> None:
+        """Wait until no answer is waited for, or for long enough."""
+        if self._asked:
+            self._drained = asyncio.Event()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_SECONDS):
+                    await self._drained.wait()
+
+    async def close(self) -> None:
+        """Close every connection; nothing is sent afterwards."""
+        self._closed = True
+        await self._client.close()
+
+    def scrubbed(self, text: str) -> str:
+        """An upstream's words for the operator, without our own credentials should it repeat them."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text[:2000]
+
+    def _request(self, method: str, body: bytes, headers: Mapping[str, str], within: timedelta) -> StreamRequest:
+        """A request that is whole but not sent."""
+        try:
+            return (
+                self._client.request(method, self._url)
+                .headers(headers)
+                .timeout(within)
+                .body_bytes(body)
+                .streamed_read_buffer_limit(_FIRST_BYTES)
+                .build_streamed()
+            )
+        except ValueError as error:
+            # Its text quotes the value, which may be an argument.
+            detail = type(error).__name__
+            raise Failed(Code.UPSTREAM_INVALID, "the request could not be formed", detail=detail) from None
+
+    def _due(self) -> float:
+        if self._closed:
+            raise Failed(Code.UPSTREAM_UNAVAILABLE, "the gateway no longer serves this upstream")
+        if wait := self._backoff.remaining():
+            raise Failed(
+                Code.UPSTREAM_UNAVAILABLE, "the upstream could not be reached", detail=f"next attempt in {wait:.1f} s"
+            )
+        return self._clock()
+
+    def _failed(self, error: PyreqwestError, started: float) -> Failed:
+        causes = _causes(error)
+        detail = self.scrubbed(": ".join([type(error).__name__, *causes]))
+        if _NOT_SENT in causes:
+            self._backoff.failed(started)
+            return Failed(Code.UPSTREAM_UNAVAILABLE, "the upstream could not be reached", detail=detail)
+        if isinstance(error, RequestTimeoutError):
+            reason = "the upstream did not answer in time"
+            return Failed(Code.UPSTREAM_TIMEOUT, reason, detail=detail, unknown=True)
+        if isinstance(error, DecodeError) and not isinstance(error, BodyDecodeError):
+            return invalid("it is not HTTP", detail=detail)
+        return Failed(Code.UPSTREAM_UNAVAILABLE, "the connection to the upstream broke", detail=detail, unknown=True)
+
+
+def _client(headers: Mapping[str, str]) -> Client:
+    return (
+        ClientBuilder()
+        .http1_only()
+        .no_proxy()
+        .follow_redirects(enable=False)
+        .referer(enable=False)
+        .gzip(enable=False)
+        .brotli(enable=False)
+        .zstd(enable=False)
+        .deflate(enable=False)
+        .user_agent("bascule")
+        .connect_timeout(timedelta(seconds=CONNECT_SECONDS))
+        .pool_idle_timeout(timedelta(seconds=IDLE_SECONDS))
+        .pool_max_idle_per_host(IDLE_CONNECTIONS)
+        .default_headers({**headers, **_UNCOMPRESSED})
+        .build()
+    )
+
+
+async def _read(response: Response, wanted: str, limit: int) -> Answer:
+    status = response.status
+    encoding = response.get_header("content-encoding")
+    if encoding is not None and encoding.strip().lower() != "identity":
+        raise invalid("it is compressed, which was not asked for")
+    if status != 200:
+        return Answer(status, await read_error(response.body_reader), session=response.get_header("mcp-session-id"))
+    length = response.get_header("content-length")
+    if length is not None and length.isdigit() and int(length) > limit:
+        raise too_large()
+    media = response.get_header("content-type") or ""
+    if media != "application/json":
+        media = media.partition(";")[0].strip().lower()
+    session = response.get_header("mcp-session-id")
+    if media == "application/json":
+        message, size = await read_json(response.body_reader, wanted, limit)
+        return Answer(status, message, size, session=session)
+    if media == "text/event-stream":
+        reading = await read_stream(response.body_reader, wanted, limit)
+        return Answer(status, reading.message, reading.size, reading.passed_over, session)
+    raise invalid("its media type is neither JSON nor an event stream")
+
+
+def _causes(error: PyreqwestError) -> list[str]:
+    """What the client says went wrong, without the address (it may hold a key)."""
+    if not isinstance(error, DetailedPyreqwestError):
+        return []
+    causes: list[Any] = error.details.get("causes") or []
+    return [cause["message"] for cause in causes if " for url " not in cause["message"]]
+
+
+def _secrets(url: str, headers: Mapping[str, str]) -> tuple[str, ...]:
+    """The strings no text may repeat, longest first: header values, their words, the address's query."""
+    found = set(headers.values())
+    for value in headers.values():
+        found.update(value.split())
+    found.update(re.findall(r"[?&][^=&#]*=([^&#]+)", url))
+    return tuple(sorted((text for text in found if len(text) >= 6), key=len, reverse=True))

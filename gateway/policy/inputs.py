@@ -1,0 +1,160 @@
+"""The documents policies are asked about: one builder per point, all of them `policies/schemas/input.json`.
+
+Nothing here judges, and nothing here reads a result's text: policy sees its size and what screening found.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+
+from gateway.model import Check, Facts, JsonObject, Outcome, Pin, Principal, Proposal, TypedValue
+
+VERSION = 1
+LARGEST_INTEGER = 2**64 - 1
+"""Beyond it engines disagree: such integers stand as text."""
+
+
+def for_call(proposal: Proposal, facts: Facts) -> JsonObject:
+    """The document of `call`."""
+    call, pin = proposal.call, proposal.pin
+    return {
+        "v": VERSION,
+        "point": "call",
+        "time": facts.time,
+        "call": {"kind": call.kind, "protocol": call.protocol, "era": call.era, "transport": call.transport},
+        "principal": _principal(call.principal),
+        "tool": _tool(pin),
+        "args": call.arguments,
+        "typed": {pointer: _typed(value) for pointer, value in proposal.typed.items()} if proposal.typed else {},
+        "session": {"labels": facts.labels, "writes": facts.writes, "sources": facts.sources},
+        "task": {"id": call.task, "runs": facts.task_runs},
+        "state": {},
+        "budget": {},
+        "checks": [_check(check) for check in proposal.checks] if proposal.checks else [],
+    }
+
+
+def for_result(
+    proposal: Proposal,
+    facts: Facts,
+    outcome: Outcome,
+    checks: tuple[Check, ...] = (),
+    findings: Iterable[tuple[str, str]] = (),
+) -> JsonObject:
+    """The document of `result`: that of the call, and what is known of its result.
+
+    `checks` are the screens' verdicts, `findings` what they found as pairs of kind and JSON pointer.
+    """
+    document = for_call(proposal, facts)
+    document["point"] = "result"
+    if checks:
+        document["checks"] = [*document["checks"], *(_check(check) for check in checks)]
+    document["result"] = {
+        "size": outcome.size,
+        "tool_error": outcome.tool_error,
+        "findings": [{"kind": kind, "where": where} for kind, where in findings],
+    }
+    return document
+
+
+def for_list(
+    principal: Principal,
+    upstream: str,
+    pins: Iterable[Pin],
+    *,
+    protocol: str,
+    era: str,
+    transport: str,
+    labels: tuple[str, ...] = (),
+) -> JsonObject:
+    """The document of `list`: every pin of one upstream. It names no time, because its answer is kept."""
+    return {
+        "v": VERSION,
+        "point": "list",
+        "call": {"kind": "tool", "protocol": protocol, "era": era, "transport": transport},
+        "principal": _principal(principal),
+        "upstream": upstream,
+        "tools": [_tool(pin) for pin in pins],
+        "session": {"labels": labels},
+    }
+
+
+def encode(document: JsonObject, value_bytes: int) -> tuple[JsonObject, bytes]:
+    """The document as it may be judged, and its JSON.
+
+    A value above `value_bytes` stands as its digest and length. A document that is smaller as a whole
+    holds no such value, so that the usual one is encoded once and walked never.
+    """
+    try:
+        encoded = orjson.dumps(document)
+    except TypeError:
+        encoded = b""
+    if encoded and len(encoded) <= value_bytes:
+        return document, encoded
+    bounded = {**document}
+    for part in ("args", "typed"):
+        if part in document:
+            bounded[part] = {key: _bounded(value, value_bytes) for key, value in document[part].items()}
+    return bounded, orjson.dumps(bounded)
+
+
+def _principal(principal: Principal) -> JsonObject:
+    return {
+        "id": principal.id,
+        "tenant": principal.tenant,
+        "roles": principal.roles,
+        "person": principal.person,
+        "chain": principal.chain,
+    }
+
+
+def _tool(pin: Pin) -> JsonObject:
+    manifest = pin.manifest
+    return {
+        "upstream": pin.upstream,
+        "name": pin.name,
+        "pin": pin.digest,
+        "manifest": {
+            "effects": manifest.effects,
+            "reversal": manifest.reversal,
+            "inferred": manifest.inferred,
+            "trust": manifest.trust,
+            "labels": manifest.labels,
+            "destinations": manifest.destinations,
+        },
+    }
+
+
+def _typed(value: TypedValue) -> JsonObject:
+    return {**value.parts, "type": value.type, "value": value.value, "prov": value.prov}
+
+
+def _check(check: Check) -> JsonObject:
+    return {"name": check.name, "verdict": check.verdict, "score": check.score, "threshold": check.threshold}
+
+
+def _bounded(value: Any, value_bytes: int) -> Any:
+    """An argument whose every text, and then itself, is at most `value_bytes` as JSON."""
+    small = _small(value, value_bytes)
+    if isinstance(small, dict | list) and len(encoded := orjson.dumps(small)) > value_bytes:
+        return _standing_for(encoded)
+    return small
+
+
+def _small(value: Any, value_bytes: int) -> Any:
+    if isinstance(value, str):
+        encoded = value.encode()
+        return value if len(encoded) <= value_bytes else _standing_for(encoded)
+    if isinstance(value, Mapping):
+        return {key: _small(each, value_bytes) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_small(each, value_bytes) for each in value]
+    if isinstance(value, int) and not -LARGEST_INTEGER <= value <= LARGEST_INTEGER:
+        return str(value)
+    return value
+
+
+def _standing_for(encoded: bytes) -> JsonObject:
+    return {"digest": "sha256:" + hashlib.sha256(encoded).hexdigest(), "length": len(encoded)}

@@ -1,0 +1,1 @@
+"""What is kept: one contract (`database`) and the drivers behind it."""

@@ -1,0 +1,37 @@
+# METADATA
+# title: The entry of `call`
+# description: |
+#   Folds what the rules said of one proposal: deny, else require_approval, else allow, else deny
+#   because no rule spoke. A file adds to the sets below and never defines `decision` itself.
+#   A member is a text (the reason) or an object {reason, code, would_pass}; an obligation is {type, ...}.
+# schemas:
+#   - input: schema.input
+package bascule.call
+
+decision := {"effect": "deny", "reasons": deny, "obligations": obligations} if deny != set()
+
+else := {
+	"effect": "require_approval",
+	"reasons": require_approval,
+	"obligations": obligations,
+} if {
+	require_approval != set()
+}
+
+else := {"effect": "allow", "reasons": allow, "obligations": obligations} if allow != set()
+
+else := {
+	"effect": "deny",
+	"code": "NO_RULE",
+	"reasons": ["no rule allows this call"],
+	"obligations": [],
+}
+
+# The sets exist even when nobody adds to them.
+deny contains "never" if false
+
+require_approval contains "never" if false
+
+allow contains "never" if false
+
+obligations contains "never" if false

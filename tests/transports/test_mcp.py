@@ -1,0 +1,550 @@
+import asyncio
+import json
+import logging
+from typing import Any
+
+import pytest
+from mcp_types import methods as validators
+
+from gateway.errors import Failed, LogUnavailable, Refused
+from gateway.model import Call, Code, JsonObject, Reply
+from gateway.transports.http import App
+from gateway.transports.mcp import Front
+from gateway.transports.sessions import Sessions
+from gateway.wire import mcp
+from tests.transports.exchange import MODERN, SCHEMA, SERVER, Exchange, handshake, request
+
+CALL: JsonObject = {"name": "read_file", "arguments": {"path": "/a"}}
+SECRET = "postgres://root:hunter2@db"
+
+
+# --- the modern revision -------------------------------------------------------------------------------------------
+
+
+async def test_discover_tells_what_is_served() -> None:
+    answer = await Exchange().modern("server/discover")
+    result = answer.json["result"]
+    assert result["supportedVersions"] == [MODERN]
+    assert (result["ttlMs"], result["cacheScope"], result["resultType"]) == (0, "private", "complete")
+    assert (result["capabilities"], result["instructions"]) == ({"tools": {}}, "Ask.")
+    assert result["_meta"] == {mcp.META_SERVER: SERVER}
+    validators.validate_server_result("server/discover", MODERN, result)
+
+
+async def test_without_instructions_none_are_told() -> None:
+    exchange = Exchange()
+    exchange.front = Front(
+        endpoints=exchange.front._endpoints,
+        call_tool=exchange.front._call_tool,
+        list_tools=exchange.front._list_tools,
+        input_schema=exchange.front._input_schema,
+        server=SERVER,
+    )
+    exchange.app = App(exchange.front, exchange.authenticator, exchange.given, ready=lambda: True)
+    assert "instructions" not in (await exchange.modern("server/discover")).json["result"]
+
+
+async def test_a_modern_list_is_one_private_page() -> None:
+    exchange = Exchange()
+    answer = await exchange.modern("tools/list")
+    result = answer.json["result"]
+    assert result["tools"] == [{"name": "read_file", "inputSchema": SCHEMA}]
+    assert (result["ttlMs"], result["cacheScope"], "nextCursor" in result) == (0, "private", False)
+    principal, endpoint, era, session = exchange.lists[0]
+    assert (principal.id, endpoint.name, era, session) == ("agent", "files", MODERN, "principal:agent")
+    validators.validate_server_result("tools/list", MODERN, result)
+
+
+async def test_a_modern_call_is_everything_the_client_said() -> None:
+    exchange = Exchange()
+    answer = await exchange.modern("tools/call", CALL, meta={"traceparent": "00-1"})
+    assert (answer.status, answer.json["id"]) == (200, 1)
+    assert answer.json["result"]["resultType"] == "complete"
+    call = exchange.calls[0]
+    assert (call.principal.id, call.endpoint.name, call.kind) == ("agent", "files", "tool")
+    assert (call.name, call.arguments, call.protocol, call.era, call.transport) == (
+        "read_file",
+        {"path": "/a"},
+        "mcp",
+        MODERN,
+        "http",
+    )
+    assert (call.session, call.task) == ("principal:agent", "principal:agent")
+    assert call.meta["traceparent"] == "00-1"
+
+
+@pytest.mark.parametrize("params", [{"name": "t"}, {"name": "t", "arguments": None}, {"name": "t", "arguments": {}}])
+async def test_a_call_without_arguments_has_none(params: JsonObject) -> None:
+    exchange = Exchange()
+    assert (await exchange.modern("tools/call", params)).status == 200
+    assert exchange.calls[0].arguments == {}
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"name": None},
+        {"name": 1},
+        {"name": ["t"]},
+        {"name": "t", "arguments": []},
+        {"name": "t", "arguments": "x"},
+        {"name": "t", "arguments": 0},
+        {"name": "t", "arguments": False},
+        {"name": "t", "requestState": "x"},
+        {"name": "t", "inputResponses": {}},
+    ],
+)
+async def test_a_call_of_another_shape_reaches_nothing(params: JsonObject) -> None:
+    exchange = Exchange()
+    answer = await exchange.modern("tools/call", params)
+    assert (answer.status, answer.error["code"]) in ((400, -32602), (400, mcp.HEADER_MISMATCH))
+    session = await exchange.initialize()
+    answer = await exchange.post(request("tools/call", params), mcp_session_id=session)
+    assert (answer.status, answer.error["code"]) == (200, -32602)
+    assert exchange.calls == []
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "initialize",
+        "ping",
+        "logging/setLevel",
+        "resources/subscribe",
+        "resources/list",
+        "prompts/list",
+        "subscriptions/listen",
+        "tools/Call",
+        "tools/call ",
+        "",
+        "__class__",
+        "tasks/get",
+    ],
+)
+async def test_a_method_that_is_not_served_is_404_on_the_modern_wire(method: str) -> None:
+    exchange = Exchange()
+    answer = await exchange.modern(method, {"protocolVersion": "2025-11-25"})
+    assert (answer.status, answer.error, answer.json["id"]) == (404, {"code": -32601, "message": "unknown method"}, 1)
+    assert (exchange.calls, len(exchange.sessions)) == ([], 0)
+
+
+@pytest.mark.parametrize("method", ["notifications/initialized", "notifications/cancelled", "tools/call", "x"])
+async def test_a_modern_notification_is_accepted_and_does_nothing(method: str) -> None:
+    exchange = Exchange()
+    body = {"jsonrpc": "2.0", "method": method, "params": CALL}
+    answer = await exchange.post(body, mcp_protocol_version=MODERN, mcp_session_id="x")
+    assert (answer.status, answer.body, exchange.calls) == (202, b"", [])
+
+
+@pytest.mark.parametrize("version", ["2099-01-01", "2024-11-05", ""])
+async def test_a_version_that_is_not_served_is_named_with_those_that_are(version: str) -> None:
+    exchange = Exchange()
+    notice = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+    unsupported = {"supported": [MODERN], "requested": version}
+    answer = await exchange.post(notice, mcp_protocol_version=version)
+    assert (answer.status, answer.error["code"], answer.error["data"]) == (400, -32022, unsupported)
+    answer = await exchange.modern("tools/list", meta={mcp.META_VERSION: version}, mcp_protocol_version=version)
+    assert (answer.status, answer.error["code"], answer.error["data"]) == (400, -32022, unsupported)
+    assert exchange.lists == []
+
+
+MISMATCHES: dict[str, dict[str, str]] = {
+    "name": {"mcp_name": "write_file"},
+    "name in capitals": {"mcp_name": "READ_FILE"},
+    "name as other base64": {"mcp_name": "=?base64?d3JpdGU=?="},
+    "name as broken base64": {"mcp_name": "=?base64?!?="},
+    "method": {"mcp_method": "tools/list"},
+    "version": {"mcp_protocol_version": "2099-01-01"},
+    "legacy version": {"mcp_protocol_version": "2025-11-25"},
+    "argument that is not there": {"mcp_param_region": "eu"},
+}
+
+
+@pytest.mark.parametrize("name", MISMATCHES)
+async def test_headers_that_disagree_with_the_body_reach_nothing(name: str) -> None:
+    exchange = Exchange()
+    answer = await exchange.modern("tools/call", CALL, **MISMATCHES[name])
+    assert (answer.status, answer.error["code"], answer.json["id"]) == (400, mcp.HEADER_MISMATCH, 1)
+    assert exchange.calls == []
+
+
+async def test_a_modern_body_without_the_version_header_is_not_judged_by_legacy_rules() -> None:
+    exchange = Exchange()
+    body = request("tools/call", CALL | {"_meta": {mcp.META_VERSION: MODERN, mcp.META_CAPABILITIES: {}}})
+    session = await exchange.initialize()
+    for headers in ({}, {"mcp_session_id": session}, {"mcp_session_id": session, "mcp_protocol_version": "2025-11-25"}):
+        answer = await exchange.post(body, **headers)
+        assert (answer.status, answer.error["code"]) == (400, mcp.HEADER_MISMATCH)
+    assert exchange.calls == []
+
+
+@pytest.mark.parametrize(
+    "name", ["mcp-protocol-version", "mcp-method", "mcp-name", "mcp-param-region", "Mcp-Param-Region"]
+)
+async def test_a_routing_header_that_comes_twice_is_a_mismatch(name: str) -> None:
+    exchange = Exchange()
+    body = json.dumps(request("tools/call", CALL | {"_meta": {mcp.META_VERSION: MODERN, mcp.META_CAPABILITIES: {}}}))
+    headers = {"host": "localhost", "authorization": "Bearer token-of-the-agent", "content-type": "application/json"}
+    headers |= {"mcp-protocol-version": MODERN, "mcp-method": "tools/call", "mcp-name": "read_file"}
+    lines = [*headers.items(), (name.lower(), headers.get(name, "x")), (name, headers.get(name, "x"))]
+    answer = await exchange.request(headers=lines, parts=[body.encode()])
+    assert (answer.status, answer.error["code"], exchange.calls) == (400, mcp.HEADER_MISMATCH, [])
+
+
+REGION = {"name": "read_file", "arguments": {"region": "eu"}}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sent", "status"),
+    [
+        ({"region": "eu"}, {"mcp_param_region": "eu"}, 200),
+        ({"region": "eu"}, {"Mcp_Param_REGION": "eu"}, 200),
+        ({"region": "eu"}, {"mcp_param_region": "=?base64?ZXU=?="}, 200),
+        ({}, {}, 200),
+        ({"region": None}, {}, 200),
+        ({"region": "eu"}, {"mcp_param_other": "x", "mcp_param_region": "eu"}, 200),
+        ({"region": "eu"}, {}, 400),
+        ({"region": "eu"}, {"mcp_param_region": "us"}, 400),
+        ({"region": "eu"}, {"mcp_param_region": "EU"}, 400),
+        ({}, {"mcp_param_region": "eu"}, 400),
+    ],
+)
+async def test_a_declared_param_header_repeats_its_argument(arguments: Any, sent: dict[str, str], status: int) -> None:
+    exchange = Exchange()
+    for _ in range(2):  # the second time from what is kept of the schema
+        answer = await exchange.modern("tools/call", {"name": "read_file", "arguments": arguments}, **sent)
+        assert answer.status == status
+    assert len(exchange.calls) == (2 if status == 200 else 0)
+
+
+async def test_a_tool_the_principal_may_not_know_of_is_not_given_away_by_its_headers() -> None:
+    exchange = Exchange()
+    answer = await exchange.modern("tools/call", {"name": "hidden", "arguments": {"region": "eu"}})
+    assert (answer.status, exchange.calls[0].name) == (200, "hidden")
+
+
+async def test_what_is_kept_of_schemas_is_bounded_and_never_another_schemas(monkeypatch: pytest.MonkeyPatch) -> None:
+    exchange = Exchange()
+    schemas = iter([{"properties": {"region": {"type": "string", "x-mcp-header": f"H{n}"}}} for n in range(100)])
+    monkeypatch.setattr("gateway.transports.mcp._DECLARED_LIMIT", 10)
+    exchange.front._input_schema = lambda _principal, _endpoint, _name: next(schemas)
+    for number in range(100):
+        answer = await exchange.modern("tools/call", REGION, **{f"mcp_param_h{number}": "eu"})
+        assert answer.status == 200
+    assert len(exchange.front._declared) <= 10
+
+
+async def test_a_session_or_an_event_id_means_nothing_on_the_modern_wire() -> None:
+    exchange = Exchange()
+    answer = await exchange.modern("tools/call", CALL, mcp_session_id="made-up", last_event_id="7")
+    assert answer.status == 200
+    assert "mcp-session-id" not in answer.headers
+    assert exchange.calls[0].session == "principal:agent"
+
+
+# --- sessions and tasks the client names ---------------------------------------------------------------------------
+
+
+async def test_a_named_session_and_task_are_the_principals_own() -> None:
+    exchange = Exchange()
+    meta = {"bascule/session": "s", "bascule/task": "t"}
+    for agent in ("agent", "other"):
+        await exchange.modern("tools/call", CALL, meta=meta, agent=agent)
+    assert [(call.session, call.task) for call in exchange.calls] == [
+        ("named:agent:s", "named:agent:t"),
+        ("named:other:s", "named:other:t"),
+    ]
+
+
+async def test_no_name_a_client_gives_is_anothers_session() -> None:
+    exchange = Exchange()
+    session = await exchange.initialize(agent="other")
+    for name in ("other", "other:s", "principal:other", session, f"mcp:{session}", "named:other:s"):
+        await exchange.modern("tools/call", CALL, meta={"bascule/session": name})
+    taken = {call.session for call in exchange.calls}
+    assert len(taken) == 6
+    assert taken.isdisjoint({"principal:other", "named:other:s", "named:other:other", f"mcp:{session}"})
+
+
+@pytest.mark.parametrize("key", ["bascule/session", "bascule/task"])
+@pytest.mark.parametrize("value", ["", "x" * 129, 1, None, ["s"], "a\nb", "\u202e"])
+async def test_a_name_that_is_no_short_printable_text_is_refused(key: str, value: object) -> None:
+    exchange = Exchange()
+    answer = await exchange.modern("tools/call", CALL, meta={key: value})
+    assert (answer.status, answer.error["code"], exchange.calls) == (400, -32602, [])
+
+
+async def test_without_a_named_task_the_session_is_the_task() -> None:
+    exchange = Exchange()
+    await exchange.modern("tools/call", CALL, meta={"bascule/session": "x" * 128})
+    assert exchange.calls[0].task == exchange.calls[0].session == "named:agent:" + "x" * 128
+
+
+# --- the handshake revisions ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"),
+    [(version, version) for version in mcp.LEGACY]
+    + [("2024-11-05", "2025-11-25"), (MODERN, "2025-11-25"), ("2099-01-01", "2025-11-25"), ("", "2025-11-25")],
+)
+async def test_the_handshake_agrees_on_a_version_we_speak(asked: str, given: str) -> None:
+    exchange = Exchange()
+    answer = await exchange.post(request("initialize", handshake(asked)))
+    assert answer.status == 200
+    assert answer.json["result"] == {
+        "protocolVersion": given,
+        "serverInfo": SERVER,
+        "capabilities": {"tools": {}},
+        "instructions": "Ask.",
+    }
+    validators.validate_server_result("initialize", given, answer.json["result"])
+    assert len(answer.headers["mcp-session-id"]) == 48
+
+
+@pytest.mark.parametrize("version", [None, 1, ["2025-11-25"]])
+async def test_a_handshake_without_a_version_opens_nothing(version: object) -> None:
+    exchange = Exchange()
+    answer = await exchange.post(request("initialize", handshake(version)))
+    assert (answer.status, answer.error["code"], len(exchange.sessions)) == (400, -32602, 0)
+
+
+async def test_a_session_id_sent_with_the_handshake_is_not_taken_over() -> None:
+    exchange = Exchange()
+    first = await exchange.initialize()
+    assert await exchange.initialize(mcp_session_id=first) not in ("", first)
+    assert await exchange.initialize(mcp_session_id="chosen") != "chosen"
+
+
+@pytest.mark.parametrize("version", mcp.LEGACY)
+async def test_a_legacy_session_lists_calls_and_pings(version: str) -> None:
+    exchange = Exchange(reply=lambda call: Reply(result={"resultType": "complete", "content": [], "v": call.era}))
+    stated = {} if version == "2025-03-26" else {"mcp_protocol_version": version}
+    opened = {"mcp_session_id": await exchange.initialize(version)} | stated
+    notice = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+    assert (await exchange.post(notice, **opened)).status == 202
+    assert (await exchange.post(request("ping"), **opened)).json["result"] == {}
+    listed = (await exchange.post(request("tools/list"), **opened)).json["result"]
+    assert listed == {"tools": [{"name": "read_file", "inputSchema": SCHEMA}]}
+    called = (await exchange.post(request("tools/call", CALL, "x"), **opened)).json
+    assert called == {"jsonrpc": "2.0", "id": "x", "result": {"content": [], "v": version}}
+    session = f"mcp:{opened['mcp_session_id']}"
+    assert (exchange.calls[0].session, exchange.calls[0].task, exchange.calls[0].era) == (session, session, version)
+    assert exchange.lists[0][2:] == (version, session)
+
+
+async def test_a_legacy_client_may_name_its_task_but_not_its_session() -> None:
+    exchange = Exchange()
+    session = await exchange.initialize()
+    meta = {"bascule/session": "other", "bascule/task": "t"}
+    await exchange.post(request("tools/call", CALL | {"_meta": meta}), mcp_session_id=session)
+    assert (exchange.calls[0].session, exchange.calls[0].task) == (f"mcp:{session}", "named:agent:t")
+
+
+@pytest.mark.parametrize("meta", [None, [], "x", 1])
+async def test_meta_of_another_shape_is_refused(meta: object) -> None:
+    exchange = Exchange()
+    session = await exchange.initialize()
+    answer = await exchange.post(request("tools/call", CALL | {"_meta": meta}), mcp_session_id=session)
+    assert (answer.error["code"], exchange.calls) == (-32602, [])
+
+
+LOST = {"code": -32600, "message": "there is no such session"}
+
+
+async def test_a_session_id_that_is_missing_unknown_foreign_elsewhere_or_ended_opens_nothing() -> None:
+    exchange = Exchange()
+    mine, ended = await exchange.initialize(), await exchange.initialize()
+    assert (await exchange.request("DELETE", headers=deleting(ended))).status == 204
+    call = request("tools/call", CALL)
+    missing = await exchange.post(call)
+    assert (missing.status, missing.json["id"]) == (400, 1)
+    assert "initialize" in missing.error["message"]
+    answers = [
+        await exchange.post(call, mcp_session_id="unknown"),
+        await exchange.post(call, mcp_session_id=ended),
+        await exchange.post(call, mcp_session_id=mine, agent="other"),
+        await exchange.post(call, mcp_session_id=mine, path="/mcp/crm"),
+        await exchange.post(call, mcp_session_id=mine, path="/mcp"),
+        await exchange.post(call, mcp_session_id=""),
+        await exchange.post(call, mcp_session_id="\xff"),
+    ]
+    assert {(answer.status, answer.body) for answer in answers} == {(404, answers[0].body)}
+    assert answers[0].json == {"jsonrpc": "2.0", "id": 1, "error": LOST}
+    assert exchange.calls == []
+    assert (await exchange.post(call, mcp_session_id=mine)).status == 200
+
+
+def deleting(session: str | None, agent: str = "agent", **more: str) -> list[tuple[str, str]]:
+    lines = [("host", "localhost"), ("authorization", f"Bearer token-of-the-{agent}"), *more.items()]
+    return lines if session is None else [*lines, ("mcp-session-id", session)]
+
+
+async def test_only_its_owner_can_end_a_session() -> None:
+    exchange = Exchange()
+    session = await exchange.initialize()
+    assert (await exchange.request("DELETE", headers=deleting(session, "other"))).status == 404
+    assert (await exchange.request("DELETE", "/mcp/crm", headers=deleting(session))).status == 404
+    assert (await exchange.request("DELETE", headers=deleting(None))).status == 400
+    assert (
+        await exchange.request("DELETE", headers=[*deleting(session), ("mcp-protocol-version", MODERN)])
+    ).status == 405
+    assert len(exchange.sessions) == 1
+    assert (await exchange.request("DELETE", headers=deleting(session))).status == 204
+    assert (await exchange.request("DELETE", headers=deleting(session))).status == 404
+
+
+@pytest.mark.parametrize("version", ["2025-06-18", "2025-03-26"])
+async def test_another_version_than_the_one_agreed_on_is_a_mismatch(version: str) -> None:
+    exchange = Exchange()
+    session = await exchange.initialize("2025-11-25")
+    answer = await exchange.post(request("ping"), mcp_session_id=session, mcp_protocol_version=version)
+    assert (answer.status, answer.error["code"]) == (400, mcp.HEADER_MISMATCH)
+
+
+async def test_a_session_that_idled_too_long_is_lost() -> None:
+    now = [0.0]
+    exchange = Exchange(sessions=Sessions(idle_s=60, clock=lambda: now[0]))
+    session = await exchange.initialize()
+    now[0] = 61.0
+    answer = await exchange.post(request("ping"), mcp_session_id=session)
+    assert (answer.status, answer.error) == (404, LOST)
+
+
+@pytest.mark.parametrize("method", ["resources/list", "server/discover", "logging/setLevel", "tools/unknown", ""])
+async def test_an_unknown_method_does_not_look_like_the_end_of_a_legacy_session(method: str) -> None:
+    exchange = Exchange()
+    session = await exchange.initialize()
+    answer = await exchange.post(request(method, ident="z"), mcp_session_id=session)
+    assert (answer.status, answer.error["code"], answer.json["id"]) == (200, -32601, "z")
+
+
+@pytest.mark.parametrize("cursor", ["x", "", 1])
+async def test_a_cursor_we_never_gave_is_refused(cursor: object) -> None:
+    exchange = Exchange()
+    session = await exchange.initialize()
+    legacy = await exchange.post(request("tools/list", {"cursor": cursor}), mcp_session_id=session)
+    modern = await exchange.modern("tools/list", {"cursor": cursor})
+    assert (legacy.status, legacy.error["code"]) == (200, -32602)
+    assert (modern.status, modern.error["code"]) == (400, -32602)
+    assert exchange.lists == []
+
+
+@pytest.mark.parametrize("batch", [[], [request("ping")], [request("tools/call", CALL), request("ping", ident=2)]])
+async def test_a_batch_is_refused_whole_in_every_revision(batch: list[JsonObject]) -> None:
+    exchange = Exchange()
+    session = await exchange.initialize("2025-03-26")
+    for headers in ({"mcp_session_id": session}, {"mcp_protocol_version": MODERN}, {}):
+        answer = await exchange.post(batch, **headers)
+        assert (answer.status, answer.error["code"], answer.json["id"]) == (400, -32600, None)
+        assert "batches are not served" in answer.error["message"]
+    assert exchange.calls == []
+
+
+# --- refusals, failures, faults ------------------------------------------------------------------------------------
+
+
+async def test_equal_ids_in_flight_each_get_their_own_answer() -> None:
+    exchange = Exchange(reply=lambda call: Reply(result={"content": [], "path": call.arguments["path"]}))
+    calls = [{"name": "t", "arguments": {"path": str(number)}} for number in range(20)]
+    answers = await asyncio.gather(*(exchange.modern("tools/call", call) for call in calls))
+    assert [answer.json["result"]["path"] for answer in answers] == [str(number) for number in range(20)]
+    assert {answer.json["id"] for answer in answers} == {1}
+
+
+@pytest.mark.parametrize(("code", "modern"), [(-32602, 400), (-32601, 404), (1007, 200), (-32603, 200)])
+async def test_an_error_reply_has_the_status_of_its_era(code: int, modern: int) -> None:
+    error = {"code": code, "message": "unknown tool", "data": {"a": 1}}
+    exchange = Exchange(reply=lambda _call: Reply(error=error))
+    answer = await exchange.modern("tools/call", CALL)
+    assert (answer.status, answer.error, answer.json["id"]) == (modern, error, 1)
+    session = await exchange.initialize()
+    answer = await exchange.post(request("tools/call", CALL), mcp_session_id=session)
+    assert (answer.status, answer.error) == (200, error)
+
+
+async def test_an_integer_beyond_64_bits_in_a_result_keeps_its_digits() -> None:
+    exchange = Exchange(reply=lambda _call: Reply(result={"content": [], "n": 2**70}))
+    assert (await exchange.modern("tools/call", CALL)).json["result"]["n"] == 2**70
+
+
+FAULTS: dict[str, tuple[Exception, JsonObject]] = {
+    "refused": (
+        Refused(Code.RATE, "too many", would_pass="waiting", detail=SECRET),
+        {
+            "code": 1014,
+            "message": "too many",
+            "data": {"code": "RATE", "effect": "deny", "reasons": ["too many"], "would_pass": "waiting"},
+        },
+    ),
+    "failed": (
+        Failed(Code.UPSTREAM_UNAVAILABLE, "the upstream is down", detail=SECRET),
+        {
+            "code": 1020,
+            "message": "the upstream is down",
+            "data": {"code": "UPSTREAM_UNAVAILABLE", "effect": "deny", "reasons": ["the upstream is down"]},
+        },
+    ),
+    "log": (
+        LogUnavailable(SECRET),
+        {
+            "code": 1026,
+            "message": "the audit log cannot commit",
+            "data": {"code": "LOG_UNAVAILABLE", "effect": "deny", "reasons": ["the audit log cannot commit"]},
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+async def test_a_list_that_cannot_be_given_says_why_and_is_never_empty(name: str) -> None:
+    fault, error = FAULTS[name]
+
+    def tools() -> list[JsonObject]:
+        raise fault
+
+    exchange = Exchange(tools=tools)
+    session = await exchange.initialize()
+    legacy = await exchange.post(request("tools/list"), mcp_session_id=session)
+    modern = await exchange.modern("tools/list")
+    assert (legacy.status, legacy.error) == (modern.status, modern.error) == (200, error)
+    assert SECRET.encode() not in legacy.body + modern.body
+
+
+async def test_an_unforeseen_fault_tells_the_caller_a_reference_and_the_operator_everything(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def broken(_call: Call) -> Reply:
+        raise RuntimeError(SECRET)
+
+    exchange = Exchange(reply=broken)
+    with caplog.at_level(logging.ERROR):
+        answer = await exchange.modern("tools/call", CALL)
+    assert (answer.status, answer.error["code"], answer.json["id"]) == (200, -32603, 1)
+    assert b"hunter2" not in answer.body
+    reference = answer.error["message"].removeprefix("internal error ")
+    assert len(reference) == 16
+    assert reference in caplog.text
+    assert "hunter2" in caplog.text
+    assert len(exchange.calls) == 1
+
+
+@pytest.mark.parametrize("reply", [Reply(), Reply(result={"content": object()})])
+async def test_a_reply_that_cannot_be_sent_is_an_internal_error(reply: Reply) -> None:
+    answer = await Exchange(reply=lambda _call: reply).modern("tools/call", CALL)
+    assert (answer.status, answer.error["code"]) == (200, -32603)
+
+
+async def test_a_cancelled_request_is_not_swallowed_by_the_boundary() -> None:
+    def cancelled(_call: Call) -> Reply:
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await Exchange(reply=cancelled).modern("tools/call", CALL)
+
+
+async def test_a_message_that_was_not_understood_is_answered_without_an_id() -> None:
+    for body in (b"{", b'{"jsonrpc":"2.0","id":7,"method":"m","x":1}'):
+        answer = await Exchange().post(body, mcp_protocol_version=MODERN)
+        assert (answer.status, answer.json["id"]) == (400, None)
