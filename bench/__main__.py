@@ -38,7 +38,7 @@ def say(text: str) -> None:
 async def run(chosen: argparse.Namespace, state: Folder) -> dict[str, Any]:
     """One run of the bench: everything it saw, in the shape of latest.json."""
     begun = time.monotonic()
-    rounds, seconds = (2, 0.6) if chosen.short else (5, 1.0)
+    rounds, seconds = (2, 0.6) if chosen.short else (4, 1.0)
     wanted = tuple(filter(None, chosen.rows.split(",")))
     clients = [int(number) for number in chosen.clients.split(",") if number] or list(CLIENTS)
     seen: dict[str, Any] = {"machine": machine(state)}

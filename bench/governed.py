@@ -48,5 +48,14 @@ async def governed(folder: Path, upstream: str, core: int) -> AsyncIterator[Gove
     """`bascule serve` in front of `upstream` while the block lasts."""
     token = secrets.token_urlsafe(32)
     command = (sys.executable, "-m", "gateway", "serve", "-c", str(configure(folder, upstream, token)))
-    async with running(*command, core=core) as process:
-        yield Governed(await port_of(process, "bascule serve"), token, process.pid)
+    log = folder / "serve.log"
+    async with running(*command, core=core, log=log) as process:
+        try:
+            port = await port_of(process, "bascule serve")
+        except (RuntimeError, TimeoutError) as problem:
+            raise RuntimeError(f"{problem}:\n{_end_of(log)}") from None
+        yield Governed(port, token, process.pid)
+
+
+def _end_of(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-15:])

@@ -9,7 +9,7 @@ from typing import Any
 from bench.load import Target, load
 from bench.processes import cpu_s, rss_mb
 
-WARM_S = 0.5
+WARM_S, WARM_CLIENTS = 0.5, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ async def rotate(
 ) -> list[dict[str, Any]]:
     """`rounds` rotations over every path at every number of clients; one row for each, medians over its slices."""
     for path in paths:
-        await load(path.target, max(clients), WARM_S)
+        await load(path.target, WARM_CLIENTS, WARM_S)
     seen: dict[Key, list[Figures]] = defaultdict(list)
     for turn in range(rounds):
         say(f"round {turn + 1} of {rounds}")

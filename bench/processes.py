@@ -29,11 +29,16 @@ def pinned(core: int) -> Iterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def running(*command: str, core: int) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A process on `core` while the block lasts."""
-    with pinned(core):
+async def running(*command: str, core: int, log: Path | None = None) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A process on `core` while the block lasts. What it says on standard error goes to `log`, else to ours."""
+    with pinned(core), contextlib.ExitStack() as stack:
+        errors = stack.enter_context(log.open("wb")) if log else None
         process = await asyncio.create_subprocess_exec(
-            *command, stdout=asyncio.subprocess.PIPE, cwd=ROOT, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+            *command,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=errors,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
     try:
         yield process

@@ -7,7 +7,7 @@ from bench.paths import FLOOR
 Rows = list[dict[str, Any]]
 
 TARGETS = (
-    # what, path, clients, figure, relation to the floor's figure, bound
+    # path, figure, relation and bound, as a multiple of the floor's figure
     ("bascule-full", "cpu_ms_per_call", "<=", 2.6),
     ("bascule-full", "calls_per_s", ">=", 0.33),
     ("bascule-bare", "cpu_ms_per_call", "<=", 1.1),

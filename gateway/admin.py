@@ -17,16 +17,13 @@ from gateway.audit.verify import verify
 from gateway.errors import ConfigError, Failed, Refused
 from gateway.model import BundleStored, JsonObject, Point, RunId
 from gateway.parts import Archive, Gateway
-from gateway.policy import bundle, checking, testing
-from gateway.policy.canaries import prove
+from gateway.policy import Pdp, bundle, canaries
 from gateway.policy.evaluation import evaluate_again
 from gateway.storage.database import Reader, RunRow
 from gateway.storage.sqlite import SqliteReader
 
 MOST = 1000
 DATABASE = "bascule.db"
-ON_ARCHIVE = frozenset({"audit_tail", "audit_show", "audit_verify", "audit_prove", "runs_list"})
-"""The actions that only read the log: they work beside a running owner, and on a log that no gateway would open."""
 
 
 async def upstream_list(gw: Gateway, *, operator: str) -> JsonObject:
@@ -71,32 +68,56 @@ async def upstream_quarantine(gw: Gateway, *, operator: str, name: str, tool: st
     return {"quarantined": [change.name for change in changes]}
 
 
-async def policy_test(gw: Gateway, *, operator: str, directory: str | None = None, coverage: bool = False) -> JsonObject:
+async def policy_test(
+    gw: Gateway, *, operator: str, directory: str | None = None, coverage: bool = False
+) -> JsonObject:
     """Run the `test_*` rules of a folder of policies."""
+    from gateway.policy import testing  # noqa: PLC0415 - only for this command
+
     return testing.run_tests(bundle.load(Path(directory or gw.settings.policy.bundle)), coverage=coverage).told()
 
 
 async def policy_check(gw: Gateway, *, operator: str, directory: str | None = None) -> JsonObject:
     """What is wrong with a folder of policies, and what is likely to be."""
+    from gateway.policy import checking  # noqa: PLC0415 - only for this command
+
     findings = checking.check(Path(directory or gw.settings.policy.bundle))
     return {"findings": [finding.told() for finding in findings]}
 
 
 async def policy_reload(gw: Gateway, *, operator: str) -> JsonObject:
     """Load the policies again; on any error the old ones stay in force."""
-    before = gw.pdp.bundle.digest
-    loaded = bundle.load(gw.settings.policy.bundle, gw.settings.policy.data)
-    pdp = gw.engine(loaded)
-    evidence = await prove(pdp)
-    record = records.event("policy.swapped", {"bundle": loaded.digest, "was": before}, sealed={"operator": operator})
-    await gw.log.append([record], [BundleStored(loaded.digest, loaded.content)])
+    return await put_in_force(await sound(gw.load_policy()), gw, operator)
+
+
+async def sound(pdp: Pdp) -> Pdp:
+    """The engine, once it has answered the canaries.
+
+    Raises:
+        ConfigError: it must not decide anything.
+    """
+    await canaries.prove(pdp)
+    return pdp
+
+
+async def put_in_force(pdp: Pdp, gw: Gateway, operator: str) -> JsonObject:
+    """Record the swap with the bundle's bytes, then let the new policy decide."""
+    before, bundle = gw.pdp, pdp.bundle
+    swap = {"bundle": bundle.digest, "was": before.bundle.digest, "engine": pdp.engine}
+    record = records.event("policy.swapped", swap, sealed={"operator": operator})
+    await gw.log.append([record], [BundleStored(bundle.digest, bundle.content)])
     # Point of no return: the bytes are stored under their digest, so decisions may name it.
     gw.pdp = pdp
-    return {"bundle": loaded.digest, "was": before, "evidence": evidence}
+    await before.close()
+    return swap
 
 
 async def policy_eval(
-    gw: Gateway, *, operator: str, record: str | None = None, input: JsonObject | None = None  # noqa: A002 - its name
+    gw: Gateway,
+    *,
+    operator: str,
+    record: str | None = None,
+    input: JsonObject | None = None,  # noqa: A002 - its name
 ) -> JsonObject:
     """Decide again: a recorded decision with the policy as it was then, or an input with the policy of now."""
     if input is not None:
@@ -153,7 +174,12 @@ async def audit_prove(archive: Archive, *, operator: str, index: int) -> JsonObj
     leaf = archive.reader.leaf(index)
     if leaf is None:
         raise ConfigError(f"there is no record {index}")
-    return {"index": index, "leaf": leaf.decode(), "proof": proof.prove(archive.reader, index), "public_key": archive.vkey}
+    return {
+        "index": index,
+        "leaf": leaf.decode(),
+        "proof": proof.prove(archive.reader, index),
+        "public_key": archive.vkey,
+    }
 
 
 async def runs_list(archive: Archive, *, operator: str, limit: int = 50, unfinished: bool = False) -> JsonObject:
@@ -245,3 +271,19 @@ def _run(row: RunRow) -> JsonObject:
         "opened": row.opened,
         "ended": row.ended,
     }
+
+
+ACTIONS = (
+    upstream_list,
+    upstream_show,
+    upstream_accept,
+    upstream_quarantine,
+    policy_test,
+    policy_check,
+    policy_reload,
+    policy_eval,
+    doctor,
+)
+"""The actions on the parts of a gateway."""
+ON_ARCHIVE = (audit_tail, audit_show, audit_verify, audit_prove, runs_list)
+"""The actions that only read the log: they work beside a running owner, and on a log that no gateway would open."""

@@ -5,7 +5,6 @@
 """
 
 import asyncio
-import inspect
 import logging
 import signal
 import time
@@ -29,8 +28,6 @@ from gateway.model import BundleStored, Endpoint, JsonObject, Limits
 from gateway.parts import Archive, Gateway, Tasks
 from gateway.policy import Pdp
 from gateway.policy import bundle as policies
-from gateway.policy.bundle import Bundle
-from gateway.policy.opa import Opa
 from gateway.policy.regorus import Regorus
 from gateway.registry import Registry, Terms, lockfile, manifests
 from gateway.storage.sqlite import SqliteDatabase, SqliteReader
@@ -72,7 +69,7 @@ async def opened(settings: Settings) -> AsyncIterator[Gateway]:
 
 
 def _together(settings: Settings, log: Log, database: SqliteDatabase, vkey: str, tasks: Tasks) -> Gateway:
-    engine = partial(_engine, settings)
+    load_policy = partial(_policy, settings)
     reader = database.reader()
     return Gateway(
         settings=settings,
@@ -82,26 +79,25 @@ def _together(settings: Settings, log: Log, database: SqliteDatabase, vkey: str,
             manifests.load(settings.policy.manifests),
             clock=time.time,
         ),
-        pdp=engine(_policies(settings)),
+        pdp=load_policy(),
         executors={name: _remote(name, settings) for name in settings.upstreams},
         sessions=Sessions(lambda session: reader.session(session, since=int((time.time() - IDLE_SECONDS) * 1e6))),
         log=log,
         archive=Archive(settings, reader, vkey),
-        engine=engine,
+        load_policy=load_policy,
         tasks=tasks,
     )
 
 
-def _engine(settings: Settings, loaded: Bundle) -> Pdp:
+def _policy(settings: Settings) -> Pdp:
+    live = {data.name: data.file.read_bytes() for data in settings.policy.data}
+    loaded = policies.load(settings.policy.bundle, live, engine=settings.policy.engine)
     value_bytes = settings.limits.policy_value_kb * 1024
     if settings.policy.engine == "opa" and settings.policy.url:
+        from gateway.policy.opa import Opa  # noqa: PLC0415 - the gateway that needs no OPA does not load its client
+
         return Opa(loaded, settings.policy.url, value_bytes=value_bytes)
     return Regorus(loaded, value_bytes=value_bytes)
-
-
-def _policies(settings: Settings) -> Bundle:
-    live = {data.name: data.file.read_bytes() for data in settings.policy.data}
-    return policies.load(settings.policy.bundle, live, engine=settings.policy.engine)
 
 
 def _remote(name: str, settings: Settings) -> Remote:
@@ -136,11 +132,12 @@ class Serving:
         settings = load(gw.settings.file)
         kept = {"state": gw.settings.state, "listen": gw.settings.listen, "audit": gw.settings.audit}
         settings = settings.model_copy(update=kept)
-        stated = manifests.load(settings.policy.manifests)
-        gone = [name for name in gw.executors if settings.upstreams.get(name) != gw.settings.upstreams[name]]
+        stated, load_policy = manifests.load(settings.policy.manifests), partial(_policy, settings)
+        pdp = await admin.sound(load_policy())
         gw.registry.restate(_terms(settings), stated)
-        gw.settings, gw.engine = settings, partial(_engine, settings)
-        swapped = await admin.policy_reload(gw, operator=operator)
+        swapped = await admin.put_in_force(pdp, gw, operator)
+        gone = [name for name in gw.executors if settings.upstreams.get(name) != gw.settings.upstreams[name]]
+        gw.settings, gw.load_policy = settings, load_policy
         for name in gone:
             gw.listed.pop(name, None)
             gw.tasks.start(gw.executors.pop(name).close())
@@ -179,12 +176,9 @@ def endpoints(settings: Settings) -> dict[tuple[str | None, str | None], Endpoin
 
 def actions(gw: Gateway) -> dict[str, Callable[..., Awaitable[JsonObject]]]:
     """Every operator action by its name, bound to these parts."""
-    public = inspect.getmembers(admin, inspect.iscoroutinefunction)
-    return {
-        name: partial(action, gw.archive if name in admin.ON_ARCHIVE else gw)
-        for name, action in public
-        if not name.startswith("_") and action.__module__ == admin.__name__
-    }
+    acting = {action.__name__: partial(action, gw) for action in admin.ACTIONS}
+    reading = {action.__name__: partial(action, gw.archive) for action in admin.ON_ARCHIVE}
+    return {**acting, **reading}
 
 
 def serve(settings: Settings) -> int:
@@ -234,7 +228,7 @@ def _reloading(serving: Serving) -> None:
         try:
             await serving.reload(operator="os:signal")
         except BasculeError as problem:
-            logger.error("not reloaded, all stays as it was: %s", problem)  # noqa: TRY400 - the text says it all
+            logger.error("not reloaded, all stays as it was: %s", problem)
 
     serving.gw.tasks.start(reloaded())
 
@@ -256,10 +250,11 @@ async def act(settings: Settings, action: str, **given: Any) -> JsonObject:
 
     What only reads the log takes nothing, and works on a log that no gateway would open.
     """
-    if action in admin.ON_ARCHIVE:
+    reads = {one.__name__: one for one in admin.ON_ARCHIVE}
+    if action in reads:
         reader = SqliteReader(settings.state / admin.DATABASE)
         archive = Archive(settings, reader, keys.public_key(settings.state))
-        return await getattr(admin, action)(archive, **given)  # type: ignore[no-any-return]
+        return await reads[action](archive, **given)
     async with opened(settings) as gw:
         try:
             return await actions(gw)[action](**given)

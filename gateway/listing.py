@@ -102,9 +102,7 @@ async def hidden(principal: Principal, upstream: str, session: str, era: str, gw
     known = gw.shown.get(key)
     if known is None:
         pins = gw.registry.pins(Endpoint(upstream, (upstream,), qualified=False))
-        document = inputs.for_list(
-            principal, upstream, pins, protocol="mcp", era=era, transport="http", labels=labels
-        )
+        document = inputs.for_list(principal, upstream, pins, protocol="mcp", era=era, transport="http", labels=labels)
         known = await hidden_by(gw.pdp, document)
         if len(gw.shown) >= KEPT:
             gw.shown.clear()

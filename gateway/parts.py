@@ -7,11 +7,11 @@ from typing import Any, TypeVar
 
 from gateway.audit.log import Log
 from gateway.config import Settings
+from gateway.errors import Failed, Refused
 from gateway.executors import Executor
 from gateway.facts import Sessions
 from gateway.model import Record
 from gateway.policy import Pdp
-from gateway.policy.bundle import Bundle
 from gateway.registry import Registry
 from gateway.storage.database import Reader
 
@@ -62,12 +62,12 @@ class Gateway:
     sessions: Sessions
     log: Log
     archive: Archive
-    engine: Callable[[Bundle], Pdp]
-    """Makes the engine that is configured, for a bundle."""
+    load_policy: Callable[[], Pdp]
+    """Loads the policies that are configured into the engine that is configured; raises ConfigError."""
     tasks: Tasks
     listed: dict[str, float] = field(default_factory=dict)
     """Upstream to the monotonic second of its last whole list in this process."""
-    listing: dict[str, asyncio.Future[None]] = field(default_factory=dict)
+    listing: dict[str, asyncio.Future[Failed | Refused | None]] = field(default_factory=dict)
     """Upstream to the fetch in flight: one at a time."""
     unrecorded: list[Record] = field(default_factory=list)
     """What changed among the pins while the log could not commit."""

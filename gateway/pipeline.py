@@ -152,7 +152,7 @@ async def perform(run: RunId, proposal: Proposal, grant: Grant, gw: Gateway) -> 
         return await fail(run, proposal, Failed(refusal.code, refusal.reason, detail=refusal.detail), gw)
     except LogUnavailable:
         return _unsettled(run)
-    except Exception as fault:  # noqa: BLE001 - a response we did not foresee must not erase its own record
+    except Exception as fault:
         logger.exception("run %s", run)
         return await fail(run, proposal, Failed(Code.OUTCOME_UNKNOWN, _UNKNOWN, detail=repr(fault), unknown=True), gw)
 
@@ -181,9 +181,7 @@ async def release(
     code = "" if why is None else Code.RESULT_WITHHELD
     if kept_back:
         said = why or "the policy withholds this result"
-        reply = replies.refusal(
-            Code.RESULT_WITHHELD, said, run=run, would_pass=verdict.would_pass, decision=verdict.id
-        )
+        reply = replies.refusal(Code.RESULT_WITHHELD, said, run=run, would_pass=verdict.would_pass, decision=verdict.id)
     else:
         result = redact(outcome.result, _both(grant.redaction, redaction), screened.findings)
         reply = replies.granted(result, {replies.DECISION: _told(run, grant)})
@@ -217,7 +215,9 @@ async def recover(gw: Gateway) -> int:
 
     Whether its effect happened cannot be known here, so the run is frozen and an operator sees it.
     """
-    unfinished = [row.run for row in gw.archive.reader.runs(limit=-1, unfinished=True) if row.state == RunState.INTENDED]
+    unfinished = [
+        RunId(row.run) for row in gw.archive.reader.runs(limit=-1, unfinished=True) if row.state == RunState.INTENDED
+    ]
     for run in unfinished:
         record = records.settled(run, Ending.UNKNOWN, code=Code.OUTCOME_UNKNOWN, detail="found at a start")
         ended = RunEnded(run, after_ending(Ending.UNKNOWN), Ending.UNKNOWN, Code.OUTCOME_UNKNOWN)

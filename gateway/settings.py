@@ -259,7 +259,7 @@ class LimitSettings(_Part):
     """Largest request, in MB."""
     result_mb: int = Field(default=16, ge=1, le=256)
     """Largest result, in MB; a larger one is withheld."""
-    depth: int = Field(default=64, ge=4, le=256)
+    depth: int = Field(default=64, ge=4, le=192)
     """Deepest nesting of JSON in a request."""
     call_s: float = Field(default=60, gt=0, le=3600)
     """Longest call, in seconds; policies may shorten it."""

@@ -63,9 +63,10 @@ def init(folder: Path, *, principal: str = "agent", origin: str | None = None, f
     digest = hashlib.sha256(token.encode()).hexdigest()
     text = _TEMPLATE.format(principal=principal, digest=digest, origin=origin)
     config.parse(text, file, {})
+    starter = shipped("policies/packs/starter")
     folder.mkdir(parents=True, exist_ok=True)
     state_folder(state, origin)
-    shutil.copytree(shipped("policies/packs/starter"), policies, dirs_exist_ok=True)
+    shutil.copytree(starter, policies, dirs_exist_ok=True)
     write(file, text)
     return Prepared(file, state, policies, principal, token, origin)
 

@@ -1,7 +1,5 @@
 """Parts that many tests put together: a whole data path with a scripted executor."""
 
-import asyncio
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 

@@ -1,6 +1,5 @@
 """The data path for tests: every part real and on a real file, but the upstream, which a test scripts."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -17,7 +16,7 @@ from gateway.config import Settings
 from gateway.facts import Sessions
 from gateway.model import Call, JsonObject, Limits, Manifest, Outcome, Proposal, Reply
 from gateway.parts import Archive, Gateway, Tasks
-from gateway.policy.bundle import Bundle, load
+from gateway.policy.bundle import load
 from gateway.policy.regorus import Regorus
 from gateway.registry import Registry, Terms
 from gateway.registry.manifests import Manifests
@@ -54,13 +53,14 @@ class Scripted:
     calls: list[Proposal] = field(default_factory=list)
     listed: list[JsonObject] = field(default_factory=lambda: [nouns.WRITE_NOTE, READ_NOTE])
     answer: Callable[[Proposal, Limits], Awaitable[Outcome]] | None = None
+    lists: Callable[[], Awaitable[list[JsonObject]]] | None = None
 
     async def execute(self, proposal: Proposal, limits: Limits) -> Outcome:
         self.calls.append(proposal)
         return await self.answer(proposal, limits) if self.answer else nouns.outcome()
 
     async def tools(self) -> list[JsonObject]:
-        return self.listed
+        return await self.lists() if self.lists else self.listed
 
     async def sweep(self) -> None: ...
 
@@ -99,7 +99,7 @@ class DataPath:
         """Swap the policy for this one."""
         folder = self.database.path.parent / "policies"
         (folder / "tests.rego").write_text(policy)
-        self.gw.pdp = self.gw.engine(load(folder))
+        self.gw.pdp = Regorus(load(folder))
 
 
 def _settings(folder: Path) -> Settings:
@@ -125,18 +125,17 @@ async def data_path(folder: Path, policy: str = POLICY, terms: Terms | None = No
     reader = database.reader()
     executor = Scripted()
     settings = _settings(folder)
-    engine: Callable[[Bundle], Regorus] = Regorus
     stated = Manifests({"notes": {"write_note": MANIFEST, "read_note": READS}})
     tasks = Tasks()
     gw = Gateway(
         settings=settings,
         registry=Registry({"notes": terms or Terms()}, {}, stated, clock=time.time),
-        pdp=engine(load(folder / "policies")),
+        pdp=Regorus(load(folder / "policies")),
         executors={"notes": executor},
         sessions=Sessions(reader.session),
         log=log,
         archive=Archive(settings, reader, own.vkey),
-        engine=engine,
+        load_policy=lambda: Regorus(load(folder / "policies")),
         tasks=tasks,
     )
     try:

@@ -6,7 +6,7 @@ directions: every promise here has a test, and every id a test names is here.
 
 PROMISES: dict[str, str] = {
     # design.md, Promises
-    "judged-is-what-runs": "design.md 1: what goes upstream is our own serialisation of what was judged",
+    "judged-is-what-runs": "design.md 1: what goes upstream is our own serialisation of it",
     "recorded-before-it-runs": "design.md 2: no byte reaches an upstream before the allow for that call is durable",
     "every-ending-is-recorded": "design.md 3: done, failed, withheld, unknown, refused; kill -9 loses no acknowledged record",
     "fail-closed": "design.md 4: no rule, engine error, unknown obligation, drift, a log that cannot commit: each refuses",

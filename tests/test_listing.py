@@ -37,7 +37,7 @@ async def test_an_upstream_that_is_down_is_an_error_where_it_alone_was_asked_for
     async def down() -> list[JsonObject]:
         raise Failed(Code.UPSTREAM_UNAVAILABLE, "the upstream could not be reached")
 
-    path.executor.tools = down  # type: ignore[method-assign]
+    path.executor.lists = down
     with pytest.raises(Refused) as refused:
         await names(path)
     assert refused.value.code is Code.UPSTREAM_UNAVAILABLE
@@ -52,7 +52,7 @@ async def test_many_callers_share_one_fetch(path: DataPath) -> None:
         await go_on.wait()
         return [nouns.WRITE_NOTE]
 
-    path.executor.tools = slow  # type: ignore[method-assign]
+    path.executor.lists = slow
     listings = [asyncio.ensure_future(names(path)) for _ in range(20)]
     await asyncio.sleep(0)
     go_on.set()
@@ -67,7 +67,7 @@ async def test_a_caller_that_leaves_does_not_end_the_fetch_for_the_others(path: 
         await go_on.wait()
         return [nouns.WRITE_NOTE]
 
-    path.executor.tools = slow  # type: ignore[method-assign]
+    path.executor.lists = slow
     leaving, staying = (asyncio.ensure_future(names(path)) for _ in range(2))
     await asyncio.sleep(0)
     leaving.cancel()

@@ -6,7 +6,7 @@ strictly; what the whole gateway costs beyond it is the price of governance.
 
 import hashlib
 
-from bench.servers.serving import arguments, serve
+from bench.servers.serving import Announcing, arguments
 from gateway.executors.remote import Remote
 from gateway.identity.tokens import Authenticator
 from gateway.model import (
@@ -25,7 +25,7 @@ from gateway.model import (
 from gateway.settings import Settings
 from gateway.transports.http import App
 from gateway.transports.mcp import Front
-from gateway.transports.protocol import StrictProtocol
+from gateway.transports.protocol import server_config
 
 NAME = "echo"
 LIMITS = Limits(timeout_s=60, result_bytes=16 << 20)
@@ -54,7 +54,7 @@ class Bare:
         await self._list()
         return [pin.definition for pin in self._pins.values()]
 
-    def input_schema(self, _who: Principal, _at: Endpoint, name: str) -> JsonObject | None:
+    async def input_schema(self, _who: Principal, _at: Endpoint, name: str) -> JsonObject | None:
         pin = self._pins.get(name)
         return None if pin is None else pin.definition["inputSchema"]
 
@@ -89,4 +89,5 @@ def bare(upstream: str, token: str) -> App:
 
 if __name__ == "__main__":
     options = arguments("upstream", "token")
-    serve(bare(options.upstream, options.token), options.port, StrictProtocol)
+    app = bare(options.upstream, options.token)
+    Announcing(server_config(app, host="127.0.0.1", port=options.port)).run()

@@ -1,10 +1,8 @@
 """How a bench server listens: uvicorn with uvloop and httptools, and a readiness line once it accepts calls."""
 
 import argparse
-import asyncio
 import socket
 from collections.abc import Iterable
-from typing import Literal
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Send
@@ -21,13 +19,13 @@ class Announcing(uvicorn.Server):
         print(f"listening on http://127.0.0.1:{port}/mcp", flush=True)
 
 
-def serve(app: ASGIApp, port: int, http: type[asyncio.Protocol] | Literal["httptools"] = "httptools") -> None:
+def serve(app: ASGIApp, port: int) -> None:
     """Serve `app` on loopback until told to stop; port 0 takes a free one."""
     config = uvicorn.Config(
         app,
         port=port,
         loop="uvloop",
-        http=http,
+        http="httptools",
         ws="none",
         lifespan="off",
         proxy_headers=False,

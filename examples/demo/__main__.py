@@ -40,13 +40,14 @@ async def played(stage: Stage, page: Page) -> None:
     from mcp import Client  # noqa: PLC0415
     from mcp.client.streamable_http import streamable_http_client  # noqa: PLC0415
 
-    from examples.demo.scenes import play  # noqa: PLC0415
+    from examples.demo.scenes import play, upstream_seen  # noqa: PLC0415
 
     headers = {"Authorization": f"Bearer {stage.token}"}
     async with (
         httpx2.AsyncClient(headers=headers, timeout=30) as http,
         Client(streamable_http_client(stage.url, http_client=http)) as client,
     ):
+        await upstream_seen(client)
         await play(stage, client, page)
 
 

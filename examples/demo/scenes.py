@@ -1,5 +1,6 @@
 """The four scenes. Each checks with its own eyes that it shows what it says."""
 
+import asyncio
 import contextlib
 import re
 import secrets
@@ -8,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from mcp import Client
+from mcp import Client, MCPError
 from mcp.types import CallToolResult
 
 from examples.demo import processes
@@ -71,7 +72,7 @@ async def the_log_tells(stage: Stage, _: Client, page: Page) -> None:
     page.passes(_first_line(printed))
     changed = tampered_copy(stage.database, stage.folder / "copy.db")
     page.asks(f"one byte of a copy changed, at {changed.offset:,}: {changed.before} is now {changed.after}")
-    copy = ("--db", str(changed.file))
+    copy = ("--database", str(changed.file))
     code, printed = await processes.output("gateway", "audit", "verify", "-c", str(stage.config), *copy)
     expect(code == NOT_INTACT, f"the change was not found (exit code {code}): {printed}")
     expect(re.search(rf"\b{changed.record}\b", printed), f"record {changed.record} is not named: {printed}")
@@ -91,8 +92,18 @@ async def play(stage: Stage, client: Client, page: Page) -> None:
     for scene in SCENES:
         try:
             await scene(stage, client, page)
-        except NotShown as fault:
-            page.fails(str(fault))
+        except (NotShown, MCPError, TimeoutError, LookupError, sqlite3.Error) as fault:
+            page.fails(str(fault) or type(fault).__name__)
+
+
+async def upstream_seen(client: Client) -> None:
+    """Wait until the gateway lists the notes: it may have looked for the server a moment before that listened."""
+    async with asyncio.timeout(processes.READY_S):
+        while True:
+            with contextlib.suppress(MCPError):
+                await client.list_tools()
+                return
+            await asyncio.sleep(0.05)
 
 
 def _decision(result: CallToolResult) -> dict[str, Any]:

@@ -20,9 +20,12 @@ class Tampered:
 
 
 def tampered_copy(database: Path, copy: Path) -> Tampered:
-    """Copy the live database, then turn the allowed write's `allow` … into something else by one byte.
+    """Copy the live database, then change one byte of the newest refusal in it.
 
     The change is made in the file, under SQLite: its triggers are no obstacle to who can write the file.
+
+    Raises:
+        LookupError: the log holds no refusal.
     """
     copy.unlink(missing_ok=True)
     with (
@@ -30,9 +33,12 @@ def tampered_copy(database: Path, copy: Path) -> Tampered:
         contextlib.closing(sqlite3.connect(copy)) as copied,
     ):
         live.backup(copied)
-        index, record = copied.execute(
+        refusal = copied.execute(
             "SELECT idx, record FROM leaves WHERE instr(record, ?) ORDER BY idx DESC LIMIT 1", (b"POLICY_DENIED",)
         ).fetchone()
+    if refusal is None:
+        raise LookupError("the log holds no refusal")
+    index, record = refusal
     content = bytearray(copy.read_bytes())
     offset = content.index(record) + record.index(b"POLICY_DENIED")
     content[offset : offset + 1] = b"p"

@@ -98,10 +98,14 @@ class Contents:
             said = orjson.loads(record)
         except orjson.JSONDecodeError:
             said = None
-        if isinstance(said, dict):
-            return said
-        self._found(f"leaf {index}", "is no JSON object")
-        return {}
+        if not isinstance(said, dict):
+            self._found(f"leaf {index}", "is no JSON object")
+            return {}
+        for name, kind in (("kind", str), ("run", str), ("id", str), ("commit", dict), ("decision", dict)):
+            if name in said and not isinstance(said[name], kind):
+                self._found(f"leaf {index}", f"its {name} is none")
+                return {}
+        return said
 
     def _rows(self, names: Sequence[str]) -> dict[str, RunRow]:
         return {row.run: row for row in self._reader.runs_named(names)} if names else {}
@@ -111,7 +115,7 @@ class Contents:
         wrong = _named(said, row)
         if row.intent != index:
             wrong.append("intent")
-        if leaf.timestamp(row.opened) != said.get("ts"):
+        if _time(row.opened) != said.get("ts"):
             wrong.append("opened")
         if row.state == RunState.INTENDED and (row.settled, row.ended, row.ending, row.code) != (None, None, "", ""):
             wrong.append("state")
@@ -144,7 +148,7 @@ class Contents:
         """Whether a later record of an operator, checked when it is reached, took the place of this ending."""
         if row.settled is None or row.settled < index:
             return False
-        said = self._document(row.settled, self._reader.leaf(row.settled) or b"")
+        said = self._document(row.settled, self._reader.leaf(row.settled) or b"{}")
         return said.get("kind") == "run.resolved" and said.get("run") == row.run
 
     def _differs(self, index: int, row: RunRow, wrong: Sequence[str]) -> None:
@@ -213,12 +217,19 @@ def _named(said: Document, row: RunRow) -> list[str]:
 
 
 def _ending(index: int, said: Document, row: RunRow, state: str, ending: str) -> list[str]:
-    is_there = (row.settled, row.state, row.ending, row.code, row.ended and leaf.timestamp(row.ended))
+    is_there = (row.settled, row.state, row.ending, row.code, row.ended and _time(row.ended))
     expected = (index, state, ending, said.get("code", ""), said.get("ts"))
     if is_there == expected:
         return []
     names = ("settled", "state", "ending", "code", "ended")
     return [name for name, one, other in zip(names, is_there, expected, strict=True) if one != other]
+
+
+def _time(at: int) -> str:
+    try:
+        return leaf.timestamp(at)
+    except OverflowError:  # a row may hold any number
+        return ""
 
 
 def _private(values: Mapping[str, tuple[bytes, bytes]], row: RunRow) -> list[str]:

@@ -11,9 +11,11 @@ from gateway.audit import merkle, note
 from gateway.audit.contents import Contents
 from gateway.audit.tiles import WIDTH, Tree
 from gateway.model import JsonObject
-from gateway.storage.database import Head, Reader, Tile, Unreadable
+from gateway.storage.database import Head, Reader, Tile, TreeRow, Unreadable
 
 UNKNOWN = bytes(32)
+MISSHAPEN = (TypeError, ValueError, OverflowError, AttributeError, KeyError)
+"""What values of a wrong kind lead to: whoever can write the file can store anything anywhere."""
 Row = tuple[int, bytes, bytes]
 
 
@@ -76,8 +78,8 @@ def verify(
             checking.conclude()
             if contents is not None:
                 contents.conclude()
-    except Unreadable as error:
-        checking.found("database", f"the file is damaged, nothing beyond this was checked: {error}")
+    except (Unreadable, *MISSHAPEN) as error:
+        checking.found("database", f"cannot be read on from here, nothing beyond was checked: {error!r}")
     counts = {"leaves": checking.tree.size, **checking.counts}
     if contents is not None:
         checking.findings += (Finding(*pair) for pair in contents.findings)
@@ -98,13 +100,14 @@ class _Checking:
     tree: Tree = field(default_factory=Tree)
     stored: Tree = field(default_factory=Tree)
     said: list[tuple[str, note.Checkpoint]] = field(default_factory=list)
-    changed: list[int] = field(default_factory=list)
-    """Leaves whose record is not what the stored hash says."""
+    by_tile: list[int] = field(default_factory=list)
+    """Leaves whose record is not what their tile says."""
+    by_column: list[int] = field(default_factory=list)
+    """Leaves whose record is not what the hash beside it says, where no tile speaks."""
     tiles: dict[tuple[int, int], tuple[Tile, Tile]] = field(default_factory=dict)
     """What differs from the stored tile: the one the records make, the one the stored hashes make."""
     seen: set[tuple[int, int]] = field(default_factory=set)
     records_hold: bool = True
-    hashes_hold: bool = True
 
     def found(self, where: str, what: str) -> None:
         self.findings.append(Finding(where, what))
@@ -172,7 +175,7 @@ class _Checking:
                 self.found(f"leaf {first + place}", "is missing")
                 hashed = kept[place]
             elif hashed != kept[place]:
-                self.changed.append(first + place)
+                (self.by_tile if tile else self.by_column).append(first + place)
             elif hashed != beside:
                 self.found(f"leaf {first + place}", "the hash beside it was changed")
             made.append(hashed)
@@ -200,7 +203,6 @@ class _Checking:
     def _compare(self, where: str, said: note.Checkpoint) -> None:
         by_records, by_hashes = self.tree.root == said.root, self.stored.root == said.root
         self.records_hold &= by_records
-        self.hashes_hold &= by_hashes
         if by_records or by_hashes:
             self.signed = max(self.signed, said.size)
         else:
@@ -209,17 +211,14 @@ class _Checking:
     def conclude(self) -> None:
         """Say which side was changed, now that every head has spoken."""
         records_right = self.records_hold and bool(self.said)
-        for first, end in _ranges(self.changed):
+        changed = [] if records_right else self.by_tile + self.by_column
+        for index in self.by_column if records_right else ():
+            self.found(f"leaf {index}", "the hash beside it was changed")
+        for first, end in _ranges(changed):
             where = f"leaf {first}" if first == end else f"leaves {first} to {end}"
-            if records_right:
-                self.found(where, "the stored hash was changed")
-            else:
-                self.found(where, "the record was changed, moved or exchanged")
+            self.found(where, "the record was changed, moved or exchanged")
         for (level, n), (made, kept) in self.tiles.items():
-            if records_right or self.hashes_hold:
-                self._tile(level, n, made if records_right else kept)
-            else:
-                self._tile(level, n, kept)
+            self._tile(level, n, made if records_right else kept)
         for level, n in self.reader.tiles():
             if (level, n) not in self.seen:
                 self.found(f"tile {level}/{n}", "no leaves make it")
@@ -227,7 +226,21 @@ class _Checking:
         if row.size != self.count:
             self.found("tree", f"says {row.size} leaves, {self.count} are stored")
         elif row not in (self.tree.row, self.stored.row):
+            self._frontier(row)
+
+    def _frontier(self, row: TreeRow) -> None:
+        """Where no tile can tell which leaf it was, the kept roots of the perfect subtrees narrow it down."""
+        kept = [row.frontier[at : at + 32] for at in range(0, len(row.frontier), 32)]
+        signed = any(said.size == row.size and said.root == row.root for _, said in self.said)
+        if not signed or merkle.fold(kept) != row.root or len(kept) != len(self.tree.frontier):
             self.found("tree", "its root or frontier is not that of the stored leaves")
+            return
+        first = 0
+        for right, found in zip(kept, self.tree.frontier, strict=True):
+            end = first + (1 << (row.size - first).bit_length() - 1)
+            if right != found and not any(first <= index < end for index in self.by_column):
+                self.found(f"leaves {first} to {end - 1}", "one or more were changed together with their stored hashes")
+            first = end
 
     def _tile(self, level: int, n: int, right: Tile) -> None:
         stored = self.reader.tile(level, n)

@@ -115,9 +115,22 @@ def _document(file: Path) -> JsonObject:
 
 
 def _show_tests(found: JsonObject) -> None:
-    tell(found)
+    """As `opa test` does: what did not pass with its cause, then the counts."""
+    for one in found["tests"]:
+        if one["status"] != "pass":
+            place = f" ({one['file']}:{one['line']})" if one.get("file") else ""
+            say(printable(f"{one['status'].upper()}: {one['package']}.{one['name']}{place}"))
+            if one.get("detail"):
+                say(printable(f"  {one['detail']}"))
+    for file, lines in (found.get("coverage") or {}).items():
+        say(printable(f"not reached: {file}: {', '.join(map(str, lines)) or 'nothing'}"))
+    total = found["passed"] + found["failed"]
+    say(f"PASS: {found['passed']}/{total}" if total else "no test was found: rules named test_* are tests")
+    if found["failed"]:
+        say(f"FAIL: {found['failed']}/{total}")
 
 
 def _finding(finding: JsonObject) -> str:
     place = ":".join(str(finding[part]) for part in ("file", "line", "column") if finding.get(part))
-    return f"{place}: {finding['severity']}: {finding['problem']}"
+    fix = f"; {finding['fix']}" if finding.get("fix") else ""
+    return f"{place}: {finding['severity']}: {finding['problem']}{fix}"

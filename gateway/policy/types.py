@@ -10,12 +10,13 @@ from gateway.errors import ConfigError
 from gateway.policy import shapes
 from gateway.policy.builtins import SIGNATURES
 from gateway.policy.shapes import ANYTHING, Shape, meet
-from gateway.policy.syntax import Module, Node, Rule, Statement, name_of
+from gateway.policy.syntax import Module, Node, Rule, Statement, name_of, walk_query
 
 Path = tuple[str, ...]
 Known = dict[str, Shape]
 _SETS_ONLY = frozenset({"Union", "Intersection"})
 _LITERALS = {"text": Shape("s"), "number": Shape("n")}
+_COMPREHENSIONS = {"array": "a", "set": "t", "object": "o"}
 _TRUTH = frozenset({"compare", "membership", "unify", "assign"})
 
 
@@ -256,9 +257,11 @@ class Lines:
         if node.kind == "object":
             pairs = zip(node.parts[::2], node.parts[1::2], strict=True)
             return shapes.object_((str(k.value) if k.kind == "text" else None, self.shape(v, known)) for k, v in pairs)
+        if any(each.kind == "comprehension" for each in walk_query(node.query)):
+            return Shape(_COMPREHENSIONS[str(node.value)])
         quiet = Lines(self._types, self._module, self._rule, quiet=True)
         inner = quiet.query(node.query, known)
-        return Shape({"array": "a", "set": "t", "object": "o"}[str(node.value)], self.shape(node.parts[-1], inner))
+        return Shape(_COMPREHENSIONS[str(node.value)], self.shape(node.parts[-1], inner))
 
     def _result(self, node: Node) -> Shape:
         name = name_of(node.parts[0])

@@ -5,6 +5,7 @@ Reading is strict (a wrong digest or an unknown key stops the start), writing is
 
 import os
 import re
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -78,8 +79,11 @@ def dump(lock: Lock) -> bytes:
 
 
 def write(path: Path, lock: Lock) -> None:
-    """Replace the file in one step that survives a crash: old or new, never half."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    """Replace the file in one step that survives a crash: old or new, never half.
+
+    Writes from several threads do not disturb each other; that the newest lock comes last is the caller's.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     temporary.unlink(missing_ok=True)
     try:
         with temporary.open("xb") as file:

@@ -151,26 +151,21 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 def _known_keys(location: list[int | str]) -> set[str]:
     """The keys of the model an error's location leads to."""
-    models: list[Any] = [shape.ManifestFile]
+    models: list[type[BaseModel]] = [shape.ManifestFile]
     for part in location:
         found = [step for model in models for step in _steps(model, part)]
         models = found or models
-    return {key for model in models if _is_model(model) for key in model.model_fields}
+    return {key for model in models for key in model.model_fields}
 
 
-def _steps(annotation: Any, part: int | str) -> list[Any]:
-    """The models one part of a location may lead to, through containers, unions and annotations."""
-    if _is_model(annotation):
-        field = annotation.model_fields.get(part)
-        return [] if field is None else _models(field.annotation)
-    return []
+def _steps(model: type[BaseModel], part: int | str) -> list[type[BaseModel]]:
+    """The models one part of a location may lead to."""
+    field = model.model_fields.get(str(part))
+    return [] if field is None else _models(field.annotation)
 
 
-def _models(annotation: Any) -> list[Any]:
-    if _is_model(annotation):
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The models an annotation holds, through containers and unions."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for argument in typing.get_args(annotation) for model in _models(argument)]
-
-
-def _is_model(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)

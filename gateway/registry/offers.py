@@ -44,17 +44,17 @@ def read(upstream: str, definitions: Iterable[object], before: Seen) -> Offer:
 def _named(upstream: str, definitions: Sequence[object]) -> tuple[dict[str, JsonObject], list[Problem]]:
     named: dict[str, JsonObject] = {}
     problems: list[Problem] = []
-    offered = [definition.get("name") for definition in definitions if isinstance(definition, dict)]
-    often = {name for name, times in Counter(map(repr, offered)).items() if times > 1}
-    for definition in definitions:
-        name = definition.get("name") if isinstance(definition, dict) else None
+    tools: list[JsonObject] = [definition if isinstance(definition, dict) else {} for definition in definitions]
+    often = {name for name, times in Counter(repr(tool.get("name")) for tool in tools).items() if times > 1}
+    for tool in tools:
+        name = tool.get("name")
         problem = names.tool_problem(name)
         if problem is None and repr(name) in often:
             problem = "the name stands more than once in the list; none of its definitions is used"
-        if problem is not None:
+        if problem is None:
+            named[str(name)] = tool
+        else:
             problems.append(Problem(upstream, names.visible(name) if isinstance(name, str) else "", problem))
-        elif isinstance(definition, dict):
-            named[str(name)] = definition
     return named, list(dict.fromkeys(problems))
 
 

@@ -88,14 +88,9 @@ class Registry:
         """
         if self._clock() >= self._shadow_ends:
             self.restate(self._terms, self._manifests)
-        endpoint = call.endpoint
-        pin = (
-            self._full.get(call.name)
-            if endpoint.qualified
-            else self._pins.get(endpoint.upstreams[0], {}).get(call.name)
-        )
-        if pin is None or pin.upstream not in endpoint.upstreams:
-            raise Refused(Code.TOOL_UNKNOWN, UNKNOWN, detail=self._why_unknown(endpoint, call.name))
+        pin = self.find(call.endpoint, call.name)
+        if pin is None:
+            raise Refused(Code.TOOL_UNKNOWN, UNKNOWN, detail=self._why_unknown(call.endpoint, call.name))
         if pin.state is PinState.DRIFTED:
             raise Refused(
                 Code.TOOL_DRIFTED,
@@ -104,6 +99,13 @@ class Registry:
                 detail=f"see `bascule upstream show {pin.upstream}`",
             )
         return pin
+
+    def find(self, endpoint: Endpoint, name: str) -> Pin | None:
+        """The pin in force, accepted or drifted, that a name means at an endpoint. HOT"""
+        if endpoint.qualified:
+            pin = self._full.get(name)
+            return pin if pin is not None and pin.upstream in endpoint.upstreams else None
+        return self._pins.get(endpoint.upstreams[0], {}).get(name)
 
     def pins(self, endpoint: Endpoint) -> tuple[Pin, ...]:
         """Accepted and drifted tools of the last lists, by upstream in the endpoint's order, then by name."""

@@ -37,16 +37,17 @@ _FORMS: tuple[tuple[str, str], ...] = (
     ),
 )
 _NAME = r"(?:password|passwd|pwd|secret|api[_-]?key|access[_-]?key|auth[_-]?token|access[_-]?token|client[_-]?secret)"
-_ASSIGNED = rf"(?i){_NAME}[\"'\\]{{0,4}} {{0,3}}(?::=|=>|=|:) {{0,3}}\\?[\"']([^\s\x00-\x1f\"'\\]{{8,128}})\\?[\"']"
+_ASSIGNED = (
+    rf"(?i){_NAME}[\"'\\]{{0,4}} {{0,3}}(?::=|=>|=|:) {{0,3}}\\{{0,3}}[\"']([^\s\x00-\x1f\"'\\]{{8,128}})\\{{0,3}}[\"']"
+)
 QUICK = (*(form for _, form in _FORMS), _ASSIGNED)
 """For re2, over a JSON text: nothing secret is without it. It may find too much."""
 EVERY = frozenset(range(len(QUICK)))
 _GENERAL = len(_FORMS)
 
-_BOUNDED = tuple(
-    (kind, re2.compile(rf"(?:^|[^A-Za-z0-9_])({form})" if form[0].isalpha() or form[0] == "(" else f"({form})"))
-    for kind, form in _FORMS
-)
+_BEFORE = r"(?:^|[^A-Za-z0-9_]|\x1b\[[0-9;]*m)"
+"""A secret begins where a word does, or after a colour."""
+_BOUNDED = tuple((kind, re2.compile(f"{_BEFORE}({form})")) for kind, form in _FORMS)
 _PRIVATE_KEY_ENDS = re.compile(r"-----END[A-Z0-9 ]{0,40} PRIVATE KEY(?: BLOCK)?-----")
 _ASSIGNMENT = re2.compile(_ASSIGNED)
 _SURROGATE = re.compile("[\ud800-\udfff]")

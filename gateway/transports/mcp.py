@@ -56,7 +56,7 @@ class Front:
         endpoints: Callable[[str | None, str | None], Endpoint | None],
         call_tool: Callable[[Call], Awaitable[Reply]],
         list_tools: Callable[[Principal, Endpoint, str, str], Awaitable[list[JsonObject]]],
-        input_schema: Callable[[Principal, Endpoint, str], JsonObject | None],
+        input_schema: Callable[[Principal, Endpoint, str], Awaitable[JsonObject | None]],
         server: JsonObject,
         instructions: str = "",
         depth: int = 64,
@@ -130,7 +130,7 @@ class Front:
         version = mcp.climb(message.method, message.params, request.headers)
         if message.method == "tools/call":
             name, arguments = _named(message.params)
-            if declared := self._declared_headers(request, name):
+            if declared := await self._declared_headers(request, name):
                 mcp.check_params(declared, arguments, request.headers)
             session = _session(request.principal, message.params["_meta"])
             return await self._call(request, version, session)
@@ -222,8 +222,8 @@ class Front:
         shaped = mcp.shape_result(era, result, cacheable=cacheable, server=self._server)
         return Answer(200, jsonrpc.result(request.message.id, shaped), (JSON,))
 
-    def _declared_headers(self, request: Request, name: str) -> tuple[mcp.ParamHeader, ...]:
-        schema = self._input_schema(request.principal, request.endpoint, name)
+    async def _declared_headers(self, request: Request, name: str) -> tuple[mcp.ParamHeader, ...]:
+        schema = await self._input_schema(request.principal, request.endpoint, name)
         if schema is None:
             return ()
         known = self._declared.get(id(schema))

@@ -35,12 +35,11 @@ async def _load(served: Served, name: str, acknowledged: list[str]) -> None:
 
 async def _kill_under_load(folder: Folder, name: str, wait: float) -> list[str]:
     acknowledged: list[str] = []
-    async with serving(folder) as served:
-        async with asyncio.TaskGroup() as tasks:
-            for number in range(CLIENTS):
-                tasks.create_task(_load(served, f"{name}/{number}", acknowledged))
-            await asyncio.sleep(wait)  # the moment is what is random: there is no event to wait for
-            await served.kill()
+    async with serving(folder) as served, asyncio.TaskGroup() as tasks:
+        for number in range(CLIENTS):
+            tasks.create_task(_load(served, f"{name}/{number}", acknowledged))
+        await asyncio.sleep(wait)  # the moment is what is random: there is no event to wait for
+        await served.kill()
     return acknowledged
 
 

@@ -59,6 +59,7 @@ class Upstream:
     async def _answer(self, message: dict[str, Any]) -> dict[str, Any]:
         envelope = {"jsonrpc": "2.0", "id": message.get("id")}
         method = message["method"]
+        result: dict[str, Any]
         if method == "server/discover":
             result = {"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}}
         elif method == "tools/list":
@@ -70,7 +71,7 @@ class Upstream:
             result = {"content": [{"type": "text", "text": "done"}]}
         else:
             return envelope | {"error": {"code": -32601, "message": "no such method"}}
-        cached = {"ttlMs": 0, "cacheScope": "private"} if method != "tools/call" else {}
+        cached: dict[str, Any] = {"ttlMs": 0, "cacheScope": "private"} if method != "tools/call" else {}
         return envelope | {"result": result | {"resultType": "complete", "_meta": META} | cached}
 
 

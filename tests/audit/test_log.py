@@ -235,7 +235,8 @@ async def test_after_a_fault_nobody_waiting_is_told_yes_and_the_log_goes_on_whol
 
 async def test_a_fault_fails_the_queue_too(store: Store) -> None:
     database = Held(store.path)
-    log = Log.open(database, store.keys)
+    log = Log.open(database, store.keys, sign_after=3600)
+    await log.append([Record("log.canary")])
     database.gate.clear()
     database.entered.clear()
     staged = asyncio.ensure_future(log.append([Record("log.canary")]))
@@ -248,7 +249,7 @@ async def test_a_fault_fails_the_queue_too(store: Store) -> None:
     outcomes = await asyncio.gather(*waiting, return_exceptions=True)
     assert [type(each) for each in outcomes] == [LogUnavailable] * 3
     await log.recovered()
-    assert (await log.append([Record("log.canary")])).first == 0
+    assert (await log.append([Record("log.canary")])).first == 1
     await log.close()
 
 

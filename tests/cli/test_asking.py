@@ -24,6 +24,10 @@ async def told(*, operator: str, **given: Any) -> JsonObject:
     return {"operator": operator, "given": given}
 
 
+async def runs_list(*, operator: str) -> JsonObject:
+    return await told(operator=operator)
+
+
 @pytest.fixture
 def owner(here: Path) -> Iterator[Path]:
     """A process that owns the folder, as far as the command line can see."""
@@ -66,7 +70,7 @@ def alone(here: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, str]]
         return await told(**given)
 
     monkeypatch.setattr(gateway, "app", SimpleNamespace(act=act), raising=False)
-    monkeypatch.setattr(gateway, "admin", SimpleNamespace(ON_ARCHIVE={"runs_list"}), raising=False)
+    monkeypatch.setattr(gateway, "admin", SimpleNamespace(ON_ARCHIVE=(runs_list,)), raising=False)
     return acted
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from typer.main import get_command
+from typer.testing import CliRunner
 
 from gateway import __version__
 from gateway.cli import commands
@@ -106,7 +107,7 @@ def test_wrong_usage_ends_with_2(run: Run, words: tuple[str, ...]) -> None:
 
 def test_version_as_json(run: Run) -> None:
     assert run("version", "--json").out.split() == ["{", '"version":', f'"{__version__}"', "}"]
-    assert run("version").out == f"bascule {__version__}\n"
+    assert run("version").out == CliRunner().invoke(commands.app, ["version"]).output == f"bascule {__version__}\n"
 
 
 async def test_the_module_is_the_command() -> None:

@@ -9,10 +9,9 @@ HELPERS = {
     "first": "first(list) := list[0]",
     "limit": "limit := 5",
     "owner": 'owner[name] := "ann" if some name in input.session.labels',
-    "loop": "loop(n) := loop(n)",
     "pair": "pair(a, b) := a if b",
-    "half": "half(a, b) := a",
 }
+WRONG_HELPERS = ("loop(n) := loop(n)", "half(a, b) := a", "import data.groups as unused", "limit contains 5", "roles.deep.er := 1")
 
 GRAMMAR: dict[str, tuple[str, ...]] = {
     "rule": (
@@ -131,9 +130,21 @@ _LEAVES = {
 def policy(random: Random, package: str) -> str:
     """One policy in `package`."""
     helpers = [HELPERS[name] for name in random.sample(sorted(HELPERS), random.randint(0, 4))]
-    rules = helpers + [written(random, "rule", 0) for _ in range(random.randint(1, 2))]
-    imports = ["import data.groups"] if random.random() < 0.3 else []
-    return "\n\n".join([f"package {package}", *imports, *rules]) + "\n"
+    rules = helpers + [_used(random, written(random, "rule", 0)) for _ in range(random.randint(1, 2))]
+    wrong = [random.choice(WRONG_HELPERS)] if random.random() < 0.05 else []
+    imports = ["import data.groups"] if any(re.search(r"(?<!data\.)\bgroups\b", rule) for rule in rules) else []
+    return "\n\n".join([f"package {package}", *imports, *wrong, *rules]) + "\n"
+
+
+def _used(random: Random, rule: str) -> str:
+    """The rule, usually with what names a variable only once put right: a compiler refuses most others by name alone."""
+    if random.random() < 0.1:
+        return rule
+    for name in GRAMMAR["var"]:
+        if len(re.findall(rf"\b{name}\b(?!\")", rule)) == 1:
+            is_declared = re.search(rf"some [^\n]*\b{name}\b[^\n]* in|\b{name}\b[^\n=]*:=|every [^\n]*\b{name}\b[^\n]* in", rule)
+            rule = re.sub(rf"\b{name}\b(?!\")", "_" if is_declared or f"({name})" in rule else '"admin"', rule)
+    return rule
 
 
 def written(random: Random, symbol: str, depth: int) -> str:

@@ -9,9 +9,6 @@ from gateway.model import Call, Endpoint, JsonObject, Principal
 from gateway.registry.manifests import Manifests
 from gateway.registry.registry import Registry, Terms
 
-Calls = Callable[..., Call]
-Registries = Callable[..., Registry]
-
 
 @pytest.fixture
 def tool() -> Callable[..., JsonObject]:
@@ -22,7 +19,7 @@ def tool() -> Callable[..., JsonObject]:
 
 
 @pytest.fixture
-def call() -> Calls:
+def call() -> Callable[..., Call]:
     def make(name: str, *upstreams: str, qualified: bool = False) -> Call:
         endpoint = Endpoint("x", upstreams or ("files",), qualified)
         return Call(Principal("p"), endpoint, "tool", name, {}, "mcp", "2025-11-25", "http", "s", "t")
@@ -31,7 +28,7 @@ def call() -> Calls:
 
 
 @pytest.fixture
-def registry() -> Registries:
+def registry() -> Callable[..., Registry]:
     def make(
         lock: Any = None, clock: Callable[[], float] = lambda: 0.0, manifests: Any = None, **terms: Terms
     ) -> Registry:

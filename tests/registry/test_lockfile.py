@@ -2,6 +2,8 @@
 
 import json
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +65,18 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path, mon
 
 def test_what_a_crash_left_beside_the_file_does_not_matter(tmp_path: Path) -> None:
     file = tmp_path / "bascule.lock"
-    (tmp_path / f".bascule.lock.{os.getpid()}").write_text("half")
+    (tmp_path / f".bascule.lock.{os.getpid()}.{threading.get_ident()}").write_text("half")
     lockfile.write(file, LOCK)
     assert lockfile.load(file) == LOCK
+
+
+def test_writes_from_several_threads_leave_a_whole_file(tmp_path: Path) -> None:
+    file = tmp_path / "bascule.lock"
+    with ThreadPoolExecutor(8) as pool:
+        for written in [pool.submit(lockfile.write, file, LOCK) for _ in range(40)]:
+            written.result()
+    assert lockfile.load(file) == LOCK
+    assert [path.name for path in tmp_path.iterdir()] == ["bascule.lock"]
 
 
 def changed(*path: str, to: Any = None, drop: bool = False) -> bytes:

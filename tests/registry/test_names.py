@@ -23,7 +23,7 @@ def test_a_plain_name_is_accepted(name: str) -> None:
         ("read\U000e0041", "hidden code point U+E0041"),
         ("re\x1bad", "hidden code point U+001B (unnamed)"),
         ("re\u0430d", "U+0430 (CYRILLIC SMALL LETTER A)"),
-        ("ｒead", "another spelling of read"),
+        ("\uff52ead", "another spelling of read"),
         ("read\n", "U+000A"),
     ],
 )

@@ -6,20 +6,21 @@ from datetime import UTC, date, datetime
 import pytest
 
 from gateway.errors import ConfigError, Refused
-from gateway.model import Code, Digest, Endpoint, JsonObject, Manifest, Mode, PinState
+from gateway.model import Call, Code, Digest, Endpoint, JsonObject, Manifest, Mode, PinState
 from gateway.registry.drift import Change
 from gateway.registry.manifests import Manifests
 from gateway.registry.registry import Registry, Terms
-from tests.registry.conftest import Calls, Registries
 
 Tools = Callable[..., JsonObject]
+Calls = Callable[..., Call]
+Registries = Callable[..., Registry]
 REVIEW = Terms(trust="review")
 ONE = Endpoint("files", ("files",), qualified=False)
 
 
-def refusal(registry: Registry, call: object) -> Refused:
+def refusal(registry: Registry, call: Call) -> Refused:
     with pytest.raises(Refused) as refused:
-        registry.resolve(call)  # type: ignore[arg-type]
+        registry.resolve(call)
     return refused.value
 
 
@@ -75,9 +76,9 @@ def test_a_drifted_tool_is_listed_as_it_was_accepted_and_its_call_refused(
 
 def test_a_drift_that_is_taken_back_is_in_force_again(registry: Registries, tool: Tools, call: Calls) -> None:
     subject = registry()
-    for description in ("one", "two", "one"):
-        changes = subject.offer("files", [tool("a", description)])
-    assert [change.change for change in changes] == [Change.RESTORED]
+    subject.offer("files", [tool("a", "one")])
+    subject.offer("files", [tool("a", "two")])
+    assert [change.change for change in subject.offer("files", [tool("a", "one")])] == [Change.RESTORED]
     assert subject.resolve(call("a")).state is PinState.ACCEPTED
 
 

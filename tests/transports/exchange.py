@@ -74,11 +74,14 @@ class Exchange:
             self.lists.append((principal, endpoint, era, session))
             return self.tools()
 
+        async def input_schema(_principal: Principal, _endpoint: Endpoint, name: str) -> JsonObject | None:
+            return None if name == "hidden" else SCHEMA
+
         self.front = Front(
             endpoints=lambda name, view: ENDPOINTS.get((name, view)),
             call_tool=call_tool,
             list_tools=list_tools,
-            input_schema=lambda _principal, _endpoint, name: None if name == "hidden" else SCHEMA,
+            input_schema=input_schema,
             server=SERVER,
             instructions="Ask.",
             sessions=self.sessions,

@@ -20,6 +20,8 @@ _ODD = re.compile(
     r"|[\U000e0000-\U000e007f\ud800-\udfff]|%(?:25)*(?:2f|5c|00)|(?:^|/)(?:\.|%(?:25)*2e){2}(?:/|$)(?<!\.\.)(?<!\.\./)",
     re.IGNORECASE,
 )
+_PLAIN = re.compile(r"(?!//)[A-Za-z0-9_./ @+=,()-]*")
+"""What most paths are made of; nothing below can be found in them."""
 _FOLDS = re.compile(r"[./\\~%]")
 
 
@@ -31,7 +33,7 @@ def reader(settings: Mapping[str, Any]) -> Reader:
     wanted = "a path inside " + " or ".join(root for root, _ in roots) if roots else "a plain path"
 
     def read(value: str) -> TypedValue:
-        if len(value) > LONGEST or _ODD.search(value) or not _one_reading(value):
+        if len(value) > LONGEST or not (_PLAIN.fullmatch(value) or _one_reading(value)):
             raise Unfit("is not a path that every program reads the same way", wanted)
         absolute = value.startswith("/")
         if not absolute and start is None:
@@ -48,7 +50,9 @@ def reader(settings: Mapping[str, Any]) -> Reader:
 
 
 def _one_reading(value: str) -> bool:
-    """Composed, and without a character that a normalising reader would turn into one that separates."""
+    """Nothing odd, composed, and without a character that a normalising reader would turn into one that separates."""
+    if _ODD.search(value):
+        return False
     if value.isascii():
         return True
     if unicodedata.normalize("NFC", value) != value:

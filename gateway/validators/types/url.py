@@ -7,7 +7,7 @@ segment. Names are not resolved: what a public name points to is seen at dial.
 
 import re
 from collections.abc import Mapping
-from ipaddress import IPv4Address, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 from urllib.parse import unquote
 
@@ -23,9 +23,15 @@ _DOTS = re.compile(r"(?:\.|%(?:25)*2e){1,2}(?:;.*)?", re.IGNORECASE)
 _PARTS = ("href", "protocol", "hostname", "port", "pathname", "username", "password", "host_type")
 _LOCAL_NAMES = (".localhost", ".local", ".internal", ".localdomain", ".home.arpa")
 """And every name without a dot: a search list completes it to one of the network the server stands in."""
-_METADATA = {IPv4Address("168.63.129.16")}
-"""Azure's, on a public address; the others are link-local, shared or unique local."""
-_EMBEDS_V4 = (IPv6Network("::/96"), IPv6Network("::ffff:0:0:0/96"), IPv6Network("64:ff9b::/96"))
+_RESERVED = (
+    IPv4Network("168.63.129.16/32"),  # Azure's metadata, on a public address
+    IPv4Network("192.0.0.0/24"),  # assigned to protocols; Oracle's metadata
+    IPv6Network("2001::/32"),  # Teredo and 6to4 carry an IPv4 address inside
+    IPv6Network("2002::/16"),
+    IPv6Network("fec0::/10"),  # site-local
+)
+"""Beside what `ipaddress` says, which differs between its versions. All of ::/8 is reserved there: mapped, compatible
+and translated IPv4 addresses are in it."""
 
 
 def reader(settings: Mapping[str, Any]) -> Reader:
@@ -93,19 +99,10 @@ def _private(host: str, kind: ada_url.HostType) -> bool:
         return "." not in host or host.endswith(_LOCAL_NAMES)
     if kind == ada_url.HostType.IPV4:
         return _reserved(IPv4Address(host))
-    address = IPv6Address(host[1:-1])
-    return _reserved(address) or any(_reserved(inner) for inner in _embedded(address))
+    return _reserved(IPv6Address(host[1:-1]))
 
 
 def _reserved(address: IPv4Address | IPv6Address) -> bool:
-    if isinstance(address, IPv6Address) and address.is_site_local:
+    if not address.is_global or address.is_multicast or address.is_reserved:
         return True
-    return not address.is_global or address.is_multicast or address.is_reserved or address in _METADATA
-
-
-def _embedded(address: IPv6Address) -> list[IPv4Address]:
-    """The IPv4 addresses a translating or tunnelling network would send this one to."""
-    inner = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-    if any(address in network for network in _EMBEDS_V4):
-        inner.append(IPv4Address(int(address) & 0xFFFFFFFF))
-    return [one for one in inner if one is not None]
+    return any(address in network for network in _RESERVED)

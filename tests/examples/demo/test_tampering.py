@@ -4,6 +4,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from examples.demo.tampering import tampered_copy
 
 RECORDS = [b'{"kind":"call.intent"}', b'{"code":"POLICY_DENIED","kind":"call.refused"}', b'{"kind":"call.settled"}']
@@ -37,3 +39,11 @@ def test_an_earlier_copy_is_written_over(tmp_path: Path) -> None:
     log = a_log(tmp_path / "log.db")
     first = tampered_copy(log, tmp_path / "copy.db")
     assert tampered_copy(log, tmp_path / "copy.db") == first
+
+
+def test_a_log_without_a_refusal_has_nothing_to_change(tmp_path: Path) -> None:
+    log = a_log(tmp_path / "log.db")
+    with closing(sqlite3.connect(log)) as database, database:
+        database.execute("DELETE FROM leaves WHERE idx = 1")
+    with pytest.raises(LookupError, match="no refusal"):
+        tampered_copy(log, tmp_path / "copy.db")
