@@ -15,12 +15,13 @@ from gateway import listing, selftest
 from gateway.audit import keys, proof, records, seal
 from gateway.audit.verify import verify
 from gateway.errors import ConfigError, Failed, Refused
-from gateway.model import BundleStored, JsonObject, Point, RunId
+from gateway.model import BundleStored, Endpoint, JsonObject, Point, RunId
 from gateway.parts import Archive, Gateway
 from gateway.policy import Pdp, bundle, canaries
 from gateway.policy.evaluation import evaluate_again
 from gateway.storage.database import Reader, RunRow
 from gateway.storage.sqlite import SqliteReader
+from gateway.validators import schema
 
 MOST = 1000
 DATABASE = "bascule.db"
@@ -48,6 +49,8 @@ async def upstream_show(gw: Gateway, *, operator: str, name: str) -> JsonObject:
         for shown in gw.registry.show(name)
     ]
     problems = [{"tool": one.name, "problem": one.text} for one in gw.registry.problems(name)]
+    for pin in gw.registry.pins(Endpoint(name, (name,), qualified=False)):
+        problems += [{"tool": pin.name, "problem": text} for text in schema.problems(pin)]
     return {**_upstream(name, gw), "tools": tools, "problems": problems, "unreachable": problem}
 
 

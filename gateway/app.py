@@ -8,8 +8,8 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any
 
@@ -22,7 +22,7 @@ from gateway.audit.log import Log
 from gateway.config import Settings, load
 from gateway.errors import BasculeError, ConfigError, Fatal
 from gateway.executors.remote import Remote
-from gateway.facts import IDLE_SECONDS, Sessions
+from gateway.facts import Sessions
 from gateway.identity.tokens import Authenticator, Failures
 from gateway.model import BundleStored, Endpoint, JsonObject, Limits
 from gateway.parts import Archive, Gateway, Tasks
@@ -60,17 +60,18 @@ async def opened(settings: Settings) -> AsyncIterator[Gateway]:
             keep_days=settings.audit.keep_days,
             on_fatal=_end,
         )
+        reader = database.reader()
         tasks = Tasks()
         try:
-            yield _together(settings, log, database, own.vkey, tasks)
+            yield _together(settings, log, Archive(settings, reader, own.vkey), tasks)
         finally:
             await tasks.close()
+            reader.close()  # before the writer: the last to close folds the WAL into the one file
             await log.close()
 
 
-def _together(settings: Settings, log: Log, database: SqliteDatabase, vkey: str, tasks: Tasks) -> Gateway:
+def _together(settings: Settings, log: Log, archive: Archive, tasks: Tasks) -> Gateway:
     load_policy = partial(_policy, settings)
-    reader = database.reader()
     return Gateway(
         settings=settings,
         registry=Registry(
@@ -81,9 +82,9 @@ def _together(settings: Settings, log: Log, database: SqliteDatabase, vkey: str,
         ),
         pdp=load_policy(),
         executors={name: _remote(name, settings) for name in settings.upstreams},
-        sessions=Sessions(lambda session: reader.session(session, since=int((time.time() - IDLE_SECONDS) * 1e6))),
+        sessions=Sessions(archive.reader.session),
         log=log,
-        archive=Archive(settings, reader, vkey),
+        archive=archive,
         load_policy=load_policy,
         tasks=tasks,
     )
@@ -240,6 +241,15 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._announcement = announcement
 
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        # uvicorn raises the signal again once it has stopped serving, which would end the process before the
+        # log is signed and closed.
+        loop = asyncio.get_running_loop()
+        for stop in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(stop, self.handle_exit, stop, None)
+        yield
+
     async def startup(self, sockets: Any = None) -> None:
         await super().startup(sockets=sockets)
         print(self._announcement, flush=True)
@@ -252,6 +262,8 @@ async def act(settings: Settings, action: str, **given: Any) -> JsonObject:
     """
     reads = {one.__name__: one for one in admin.ON_ARCHIVE}
     if action in reads:
+        if not (settings.state / admin.DATABASE).exists():
+            raise ConfigError(f"there is no log in {settings.state} yet: `bascule serve` begins one")
         reader = SqliteReader(settings.state / admin.DATABASE)
         archive = Archive(settings, reader, keys.public_key(settings.state))
         return await reads[action](archive, **given)

@@ -154,6 +154,10 @@ async def _fetched(upstream: str, gw: Gateway) -> Failed | Refused | None:
         return failure
     except LogUnavailable as gone:
         return Refused(Code.LOG_UNAVAILABLE, "the audit log cannot commit", detail=gone.detail)
+    except OSError as error:  # pins that are not kept would be accepted anew, whatever they then say
+        return Refused(Code.UPSTREAM_UNAVAILABLE, "what was pinned cannot be kept", detail=f"bascule.lock: {error}")
+    for problem in gw.registry.problems(upstream):
+        logger.warning("upstream %s: tool %s: %s", upstream, problem.name, problem.text)
     gw.listed[upstream] = time.monotonic()
     return None
 
@@ -165,10 +169,11 @@ async def keep(changes: tuple[PinChange, ...], gw: Gateway, *, operator: str = "
         LogUnavailable: it is not recorded yet.
     """
     gw.unrecorded.extend(_record(change, operator) for change in changes)
-    if gw.unrecorded:
-        await gw.log.append(gw.unrecorded)
-        gw.unrecorded = []
-        await asyncio.to_thread(lockfile.write, gw.settings.file.with_name("bascule.lock"), gw.registry.lock())
+    async with gw.keeping:  # one at a time, so that the newest lock is written last
+        if taken := tuple(gw.unrecorded):
+            await gw.log.append(taken)
+            del gw.unrecorded[: len(taken)]
+            await asyncio.to_thread(lockfile.write, gw.settings.file.with_name("bascule.lock"), gw.registry.lock())
 
 
 def _record(change: PinChange, operator: str) -> Record:

@@ -71,5 +71,7 @@ class Gateway:
     """Upstream to the fetch in flight: one at a time."""
     unrecorded: list[Record] = field(default_factory=list)
     """What changed among the pins while the log could not commit."""
+    keeping: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while pins are recorded and written."""
     shown: dict[ShownKey, frozenset[str]] = field(default_factory=dict)
     """What each principal does not see, as long as nothing the answer depends on has changed."""

@@ -1,11 +1,8 @@
-# METADATA
-# title: The entry of `call`
-# description: |
-#   Folds what the rules said of one proposal: deny, else require_approval, else allow, else deny
-#   because no rule spoke. A file adds to the sets below and never defines `decision` itself.
-#   A member is a text (the reason) or an object {reason, code, would_pass}; an obligation is {type, ...}.
-# schemas:
-#   - input: schema.input
+# The entry of `call`.
+#
+# Folds what the rules said of one proposal: deny, else require_approval, else allow, else deny
+# because no rule spoke. A file adds to the sets below and never defines `decision` itself.
+# A member is a text (the reason) or an object {reason, code, would_pass}; an obligation is {type, ...}.
 package bascule.call
 
 decision := {"effect": "deny", "reasons": deny, "obligations": obligations} if deny != set()

@@ -3,7 +3,7 @@
 # description: |
 #   Which of an upstream's tools this principal is shown: all but those that `hide` names.
 #   Where `data.grants` exists, what it does not give this principal is hidden:
-#   {principal or "*": {upstream: [tool, ...] or ["*"]}}. Hiding is a courtesy: `call` is what decides.
+#   {principal or "*": {upstream or "*": [tool, ...] or ["*"]}}. Hiding is a courtesy: `call` is what decides.
 # schemas:
 #   - input: schema.input
 package bascule.list
@@ -19,5 +19,6 @@ hide contains tool.name if {
 
 granted contains name if {
 	some who in [input.principal.id, "*"]
-	some name in data.grants[who][input.upstream]
+	some where in [input.upstream, "*"]
+	some name in data.grants[who][where]
 }

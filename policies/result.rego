@@ -1,11 +1,8 @@
-# METADATA
-# title: The entry of `result`
-# description: |
-#   Folds what the rules said of one result, before the reply: deny, else require_approval, else allow;
-#   a result nobody objects to passes. A file adds to the sets below and never defines `decision` itself.
-#   A member is a text (the reason) or an object {reason, code, would_pass}; an obligation is {type, ...}.
-# schemas:
-#   - input: schema.input
+# The entry of `result`.
+#
+# Folds what the rules said of one result, before the reply: deny, else require_approval, else allow;
+# a result nobody objects to passes. A file adds to the sets below and never defines `decision` itself.
+# A member is a text (the reason) or an object {reason, code, would_pass}; an obligation is {type, ...}.
 package bascule.result
 
 decision := {"effect": "deny", "reasons": deny, "obligations": obligations} if deny != set()

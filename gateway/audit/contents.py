@@ -19,7 +19,7 @@ Document = Mapping[str, Any]
 
 
 class Contents:
-    """One pass over the leaves in order, a block at a time; then `conclude`."""
+    """One pass over the leaves in order, a block (it may be empty) at a time; then `conclude`."""
 
     def __init__(
         self, reader: Reader, *, sealing: bytes | None, digest: Callable[[bytes], str] | None, now: int | None
@@ -61,8 +61,6 @@ class Contents:
 
     def conclude(self) -> None:
         """What no leaf speaks of: rows and payloads that belong to none."""
-        if self._bundles is None:
-            self._begin()
         for at, expires in enumerate(self._expires):
             if expires:
                 self._found(f"payload {at}", "no leaf says that it is kept")

@@ -16,9 +16,12 @@ class Thread:
 
     def __init__(self) -> None:
         self._jobs: SimpleQueue[tuple[asyncio.AbstractEventLoop, Callable[[], Any], Done] | None] = SimpleQueue()
-        threading.Thread(target=self._work, name="audit-log", daemon=True).start()
+        self._started = False
 
     def run(self, job: Callable[[], Any], done: Done) -> None:
+        if not self._started:
+            self._started = True
+            threading.Thread(target=self._work, name="audit-log", daemon=True).start()
         self._jobs.put((asyncio.get_running_loop(), job, done))
 
     def stop(self) -> None:

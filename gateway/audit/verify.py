@@ -98,7 +98,7 @@ class _Checking:
     count: int = 0
     signed: int = 0
     tree: Tree = field(default_factory=Tree)
-    stored: Tree = field(default_factory=Tree)
+    stored: Tree = field(init=False)
     said: list[tuple[str, note.Checkpoint]] = field(default_factory=list)
     by_tile: list[int] = field(default_factory=list)
     """Leaves whose record is not what their tile says."""
@@ -108,6 +108,9 @@ class _Checking:
     """What differs from the stored tile: the one the records make, the one the stored hashes make."""
     seen: set[tuple[int, int]] = field(default_factory=set)
     records_hold: bool = True
+
+    def __post_init__(self) -> None:
+        self.stored = self.tree  # one object, and one computation, for as long as both sides agree
 
     def found(self, where: str, what: str) -> None:
         self.findings.append(Finding(where, what))

@@ -3,7 +3,6 @@
 Not the meaning of what is inside: that is `bundle`.
 """
 
-import gzip
 import io
 import tarfile
 from collections.abc import Mapping
@@ -17,14 +16,14 @@ LARGEST_COUNT = 10_000
 
 
 def pack(files: Mapping[str, bytes]) -> bytes:
-    """The same files give the same bytes, wherever and whenever."""
+    """The same files give the same bytes, wherever and whenever: not compressed, since compressors differ."""
     plain = io.BytesIO()
     with tarfile.open(fileobj=plain, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for path in sorted(files):
             entry = tarfile.TarInfo(path)
             entry.size, entry.mode = len(files[path]), 0o644
             tar.addfile(entry, io.BytesIO(files[path]))
-    return gzip.compress(plain.getvalue(), compresslevel=6, mtime=0)
+    return plain.getvalue()
 
 
 def unpack(content: bytes, *, file: str = "") -> dict[str, bytes]:

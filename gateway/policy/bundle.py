@@ -40,14 +40,15 @@ class Bundle:
         """The bundle of these files, unchecked: a stored one was checked when it was loaded."""
         parts = {path: text.encode() for path, text in files.items()}
         parts[DATA] = orjson.dumps(data, option=orjson.OPT_SORT_KEYS)
-        return cls(dict(files), data, _digest(parts), archive.pack(parts), dict(tests or {}))
+        content = archive.pack(parts)
+        return cls(dict(files), data, _digest(content), content, dict(tests or {}))
 
     @classmethod
     def from_content(cls, content: bytes) -> "Bundle":
         """The bundle whose `content` this is."""
         parts = archive.unpack(content)
         files = {path: text.decode() for path, text in parts.items() if path != DATA}
-        return cls(files, orjson.loads(parts[DATA]), _digest(parts), content)
+        return cls(files, orjson.loads(parts[DATA]), _digest(content), content)
 
 
 def shipped() -> Path:
@@ -147,11 +148,6 @@ def fault(error: str, file: str, text: str) -> ConfigError:
     return ConfigError(message, file=place["file"] or file, line=line, column=column)
 
 
-def _digest(parts: Mapping[str, bytes]) -> Digest:
-    """SHA-256 over path and bytes of every file in the order of their paths, each with its length before it."""
-    sha = hashlib.sha256()
-    for path in sorted(parts):
-        for piece in (path.encode(), parts[path]):
-            sha.update(len(piece).to_bytes(8, "big") + piece)
-    return Digest(f"sha256:{sha.hexdigest()}")
-
+def _digest(content: bytes) -> Digest:
+    """Of the archive itself (every path and its bytes, in order), so that whoever holds the bytes can check it."""
+    return Digest(f"sha256:{hashlib.sha256(content).hexdigest()}")

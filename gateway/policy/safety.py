@@ -39,7 +39,7 @@ class _Rule:
 
     def check(self) -> None:
         rule = self._rule
-        arguments = frozenset(name for argument in rule.args for name in pattern_names(argument))
+        arguments = frozenset(name for argument in rule.args for name in pattern_names(argument)) - {"_"}
         for body in rule.bodies:
             bound = self._query(body.query, arguments, self._outside - arguments)
             outside = self._outside - bound - arguments
@@ -100,10 +100,10 @@ class _Rule:
         if after is None:
             return None
         parts = [*statement.parts, *(value for _, value in statement.mods)]
-        if not self._closures(parts, after, outside, around):
+        if not self._closures(parts, bound, outside, around):
             return None
         if statement.kind == "every":
-            names = frozenset(statement.names)
+            names = frozenset(statement.names) - {"_"}
             if not self._closed(statement.query, names, after, around, outside):
                 return None
             self._query(statement.query, after | names, outside - names)
@@ -146,7 +146,17 @@ class _Rule:
         return None
 
     def _positive(self, node: Node, bound: Names, outside: Names) -> Names | None:
-        """The names with a value once this holds: an open step of a ref whose head is known takes every key."""
+        """The names with a value once this holds: an open step of a ref whose head is known takes every key.
+
+        An operation inside this one is done first, so that it may open names for this one but not the other way.
+        """
+        inner = list(_inner_operations(node))
+        while inner:
+            after = [(each, self._positive(each, bound, outside)) for each in inner]
+            inner = [each for each, names in after if names is None]
+            if len(inner) == len(after):
+                return None
+            bound = bound.union(*(names for _, names in after if names is not None))
         while True:
             opened = set[str]()
             for each in (ref for ref in _open_nodes(node) if ref.kind == "ref"):
@@ -243,6 +253,17 @@ def _open_nodes(node: Node) -> Iterator[Node]:
     if node.kind != "comprehension":
         for part in node.parts:
             yield from _open_nodes(part)
+
+
+def _inner_operations(node: Node) -> Iterator[Node]:
+    """The nearest operations inside an expression."""
+    if node.kind == "comprehension":
+        return
+    for part in node.parts:
+        if part.kind in {"call", "arithmetic", "compare", "membership"}:
+            yield part
+        else:
+            yield from _inner_operations(part)
 
 
 def _remedy(statement: Statement) -> str:

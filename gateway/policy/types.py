@@ -113,21 +113,28 @@ class Lines:
                 self._bind(statement.parts[0], _key(collection), known)
         elif statement.kind == "expression" and statement.parts[0].kind in {"assign", "unify"}:
             one, other = statement.parts[0].parts
-            self._bind(one, self.shape(other, known), known)
-            if statement.parts[0].kind == "unify":
-                self._bind(other, self.shape(one, known), known)
+            unify = statement.parts[0].kind == "unify"
+            self._bind(one, self.shape(other, known), known, declares=not unify)
+            if unify:
+                self._bind(other, self.shape(one, known), known, declares=False)
 
-    def _bind(self, pattern: Node, shape: Shape, known: Known) -> None:
+    def _bind(self, pattern: Node, shape: Shape, known: Known, *, declares: bool = True) -> None:
+        """What a pattern's variables now are; `=` gives no value to what is a rule or an import."""
         if pattern.kind == "var":
+            if not declares and pattern.value not in known and self._is_outside(str(pattern.value)):
+                return
             before = known.get(str(pattern.value), ANYTHING)
             if before is ANYTHING or "*" in before.kinds:
                 known[str(pattern.value)] = shape
         elif pattern.kind == "array":
             for place, part in enumerate(pattern.parts):
-                self._bind(part, shape.at(place) if "a" in shape.kinds else ANYTHING, known)
+                self._bind(part, shape.at(place) if "a" in shape.kinds else ANYTHING, known, declares=declares)
         elif pattern.kind == "object":
             for key, value in zip(pattern.parts[::2], pattern.parts[1::2], strict=True):
-                self._bind(value, shape.at(key.value) if "o" in shape.kinds else ANYTHING, known)
+                self._bind(value, shape.at(key.value) if "o" in shape.kinds else ANYTHING, known, declares=declares)
+
+    def _is_outside(self, name: str) -> bool:
+        return name in {"input", "data", *self._module.imports} or self._types.rule(self._path(name)) is not None
 
     def _check(self, statement: Statement, known: Known) -> None:
         for part in (*statement.parts, *(value for _, value in statement.mods)):
@@ -157,6 +164,8 @@ class Lines:
             one, other = (self.shape(part, known) for part in node.parts)
             if not meet(one, other):
                 raise self._fault(f"{one.words()} is never equal to {other.words()} like this", node)
+        elif node.kind == "membership":
+            self._membership(node, known)
         elif node.kind == "arithmetic":
             allowed = _operands(node)
             for part in node.parts:
@@ -164,6 +173,13 @@ class Lines:
                     raise self._fault(f"this takes {allowed.words()}, not {found.words()}", part)
         elif node.kind == "ref":
             self._ref(node, known)
+
+    def _membership(self, node: Node, known: Known) -> None:
+        collection = self.shape(node.parts[-1], known)
+        if not meet(Shape("aot"), collection):
+            raise self._fault(f"{collection.words()} has nothing inside it", node)
+        if not meet(found := self.shape(node.parts[-2], known), collection.element()):
+            raise self._fault(f"{found.words()} is never in there", node)
 
     def _call(self, node: Node, known: Known) -> None:
         name, given = name_of(node.parts[0]), node.parts[1:]

@@ -15,7 +15,7 @@ from gateway.model import Call, Code, Digest, Endpoint, JsonObject, Mode, Pin, P
 from gateway.registry import names, offers
 from gateway.registry.drift import Change, PinChange, Problem, difference
 from gateway.registry.lockfile import Entry, Lock, Tools, Version
-from gateway.registry.manifests import Manifests
+from gateway.registry.manifests import Manifests, unmatched
 
 UNKNOWN = "Unknown tool"
 """The same words for a tool that is missing, waiting, quarantined or not shown here: they reveal nothing."""
@@ -194,8 +194,11 @@ class Registry:
         )
 
     def problems(self, upstream: str) -> tuple[Problem, ...]:
-        """What was wrong with the upstream's last list, for display."""
-        return self._problems.get(upstream, ())
+        """What was wrong with the upstream's last list, and what its manifest says of tools that are not in it."""
+        if upstream not in self._seen:
+            return ()
+        stated = unmatched(self._manifests, upstream, self._seen[upstream])
+        return (*self._problems[upstream], *(Problem(upstream, "", text) for text in stated))
 
     def unseen(self, endpoint: Endpoint) -> tuple[str, ...]:
         """The upstreams of an endpoint whose list was not yet offered to this process: they have no pins yet."""

@@ -10,6 +10,7 @@ import pytest
 from gateway.audit import log as logs
 from gateway.audit import note
 from gateway.audit.log import Log
+from gateway.audit.merkle import leaf_hash
 from gateway.audit.tiles import Tree
 from gateway.audit.verify import verify
 from gateway.errors import Fatal, LogUnavailable
@@ -457,6 +458,36 @@ async def test_a_cut_log_whose_tree_row_was_cut_too_does_not_open(store: Store) 
     database.close()
     with pytest.raises(Fatal, match="the log was cut or restored"):
         store.open()
+
+
+async def test_a_log_rewritten_with_its_tree_but_not_its_head_does_not_open(store: Store) -> None:
+    log = store.open()
+    await log.append([Record("log.canary")] * 3)
+    await log.close()
+    tampered(store, "UPDATE leaves SET record = CAST('{}' AS BLOB) WHERE idx = 1")
+    reader, database = store.reader(), SqliteDatabase(store.path)
+    row = Tree().extended([leaf_hash(record) for _, _, record in reader.leaves(0, 3)])[0].row
+    reader.close()
+    database._connection.execute("UPDATE tree SET root = ?, frontier = ?", (row.root, row.frontier))
+    database.close()
+    with pytest.raises(Fatal, match="do not make the signed root"):
+        store.open()
+
+
+async def test_a_fault_while_closing_ends_in_a_closed_log(store: Store) -> None:
+    database = Faulty(store.path)
+    log = Log.open(database, store.keys, sign_after=3600)
+    await call(log)
+    database.faults = {"before": 1}
+    await log.close()
+    assert_intact_but_unsigned(store)
+
+
+def assert_intact_but_unsigned(store: Store) -> None:
+    reader = store.reader()
+    report = verify(reader, store.keys.vkey, rows=False)
+    reader.close()
+    assert (report.intact, report.size, report.signed) == (True, 2, 0)
 
 
 async def test_a_log_signed_by_another_key_does_not_open(store: Store) -> None:

@@ -1,5 +1,7 @@
 """The tree against the specification's vectors, another library, and itself from the other side."""
 
+from functools import cache
+
 import pymerkle
 import pytest
 from hypothesis import given
@@ -24,10 +26,12 @@ KNOWN = [
 ]
 
 
+@cache
 def node(height: int, index: int) -> bytes:
     return merkle.perfect(LEAVES[index << height : (index + 1) << height])
 
 
+@cache
 def root(size: int) -> bytes:
     return merkle.subtree(0, size, node)
 

@@ -62,6 +62,16 @@ def test_openssl_verifies_a_head(tmp_path: Path) -> None:
     assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode != 0
 
 
+def test_the_commands_of_the_documentation_verify_a_head(tmp_path: Path) -> None:
+    document = (Path(__file__).parents[2] / "docs" / "audit-format.md").read_text()
+    script = next(block for block in document.split("```")[1::2] if "openssl" in block)
+    (tmp_path / "log.pub").write_text(VKEY + "\n")
+    for text, verified in ((SIGNED, True), (SIGNED.replace("\n7\n", "\n8\n"), False)):
+        (tmp_path / "head.txt").write_text(text)
+        done = subprocess.run(["/bin/sh", "-c", script], cwd=tmp_path, capture_output=True, check=False)
+        assert (done.returncode == 0) is verified
+
+
 def test_lines_of_other_keys_are_passed_over() -> None:
     witness = f"\u2014 witness.example {b64encode(b'wxyz' + bytes(72)).decode()}\n"
     same_name = f"\u2014 {ORIGIN} {b64encode(b'wxyz' + bytes(64)).decode()}\n"

@@ -35,9 +35,15 @@ def test_a_loop_that_is_gone_does_not_hold_the_thread() -> None:
     async def leave() -> None:
         thread.run(held.wait, lambda _result, _error: None)
 
+    others = set(threading.enumerate())
     asyncio.run(leave())
-    before = [each for each in threading.enumerate() if each.name == "audit-log"]
+    (own,) = (each for each in threading.enumerate() if each not in others)
     held.set()
-    for each in before:
-        each.join(5)
-    assert not any(each.is_alive() for each in before)
+    own.join(5)
+    assert not own.is_alive()
+
+
+def test_a_thread_that_was_given_nothing_to_do_is_not_started() -> None:
+    others = set(threading.enumerate())
+    Thread().stop()
+    assert set(threading.enumerate()) == others

@@ -1,0 +1,52 @@
+# METADATA
+# title: The starter policy
+# description: |
+#   What everybody may do on the first day. Read it top to bottom, then change it: it is yours.
+#
+#   Who may use what stands in data.json:   {"grants": {PRINCIPAL: {UPSTREAM: [TOOL, ...]}}}
+#   where "*" is everybody, every upstream or every tool. As shipped everybody has every tool;
+#   the rules below still decide what passes.
+#
+#   What a tool does stands in its manifest (manifests/UPSTREAM.yaml). A tool without one has the effect
+#   `unknown`, so it is asked for, never guessed. Until a person can approve, what is asked for is refused.
+# schemas:
+#   - input: schema.input
+package bascule.call
+
+# 1. Reading is allowed to whom it is granted.
+allow contains "a read that is granted" if {
+	granted
+	effects == {"read"}
+}
+
+# 2. So is writing, where every path it names lies inside the folder that the manifest gives it.
+allow contains "a write that is granted, inside its folder" if {
+	granted
+	effects in {{"write"}, {"read", "write"}}
+	count(paths) > 0
+	every path in paths { path.inside }
+}
+
+# 3. Everything else a person should see first: what deletes, runs, leaves the house, costs money,
+#    speaks to people, changes settings, or does what nobody has stated.
+require_approval contains {
+	"reason": concat("", ["a person should see this first: it has the effects ", concat(", ", effects)]),
+	"would_pass": "a manifest that states what this tool does, and a rule that allows it",
+} if {
+	granted
+	count(allow) == 0
+}
+
+# 4. An upstream that does not answer must not hold an agent for a minute.
+obligations contains {"type": "timeout", "seconds": 30} if effects == {"read"}
+
+effects := {effect | some effect in input.tool.manifest.effects}
+
+paths := [value | some value in input.typed; value.type == "path"]
+
+granted if {
+	some who in [input.principal.id, "*"]
+	some where in [input.tool.upstream, "*"]
+	some name in data.grants[who][where]
+	name in {input.tool.name, "*"}
+}
