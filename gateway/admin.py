@@ -5,7 +5,8 @@
 
 import asyncio
 import time
-from dataclasses import asdict
+from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -164,12 +165,20 @@ async def audit_verify(
     `database` is a copy of the log to check instead of the log itself.
     """
     reader = SqliteReader(Path(database or archive.settings.state / DATABASE))
-    sealing = keys.sealing_key(archive.settings.state)
+    checked = partial(
+        verify,
+        reader,
+        archive.vkey,
+        outside_head=head,
+        sealing=keys.sealing_key(archive.settings.state),
+        bundle_digest=lambda content: f"sha256:{sha256(content).hexdigest()}",
+        now=int(time.time()),
+    )
     try:
-        report = await asyncio.to_thread(verify, reader, archive.vkey, outside_head=head, sealing=sealing)
+        report = await asyncio.to_thread(checked)
     finally:
         reader.close()
-    return {"intact": report.intact, **asdict(report), "public_key": archive.vkey}
+    return {**report.told(), "public_key": archive.vkey}
 
 
 async def audit_prove(archive: Archive, *, operator: str, index: int) -> JsonObject:

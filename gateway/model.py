@@ -333,7 +333,7 @@ class RunOpened:
 
 @dataclass(frozen=True, slots=True)
 class RunEnded:
-    """Write: the run's ending; fails the batch item unless the run is in one of `expected`."""
+    """Write: the run's ending; applies only to a run that is open (`storage.database.EXPECTED`)."""
 
     run: RunId
     state: RunState

@@ -85,7 +85,7 @@ def _rules(folder: Path) -> None:
 async def opened(stage: Stage) -> AsyncIterator[Callable[[], Awaitable[object]]]:
     """Both processes, started side by side, while the block lasts; what it gives waits until both are ready."""
     server_log, gateway_log = stage.folder / "notes-server.log", stage.folder / "gateway.log"
-    notes = ("examples.notes.server", "--port", str(stage.notes_port), "--database", str(stage.notes))
+    notes = ("examples.notes.server", "--port", str(stage.notes_port), "--db", str(stage.notes))
     async with (
         running(server_log, *notes) as server,
         running(gateway_log, "gateway", "serve", "-c", str(stage.config)) as gateway,

@@ -106,7 +106,7 @@ def server(file: Path) -> MCPServer:
 def main() -> None:
     parser = argparse.ArgumentParser(description="A notes server to put a gateway in front of.")
     parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--database", type=Path, required=True)
+    parser.add_argument("--db", type=Path, required=True)
     options = parser.parse_args()
     config = uvicorn.Config(server(options.db).streamable_http_app(), port=options.port, log_level="warning")
     with config.bind_socket() as listener:

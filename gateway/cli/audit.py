@@ -104,7 +104,7 @@ def _row(record: JsonObject) -> JsonObject:
 def _show_verdict(found: JsonObject) -> None:
     for finding in found["findings"]:
         say(printable(f"{finding['where']}: {finding['what']}"))
-    counts = ", ".join(f"{count} {name}" for name, count in found["counts"].items())
+    counts = ", ".join(f"{count} {name}" for name, count in found["checked"].items())
     say(f"{'intact' if found['intact'] else 'NOT INTACT'}: {found['signed']} of {found['size']} records signed")
     say(f"checked: {counts}\nroot {found['root']}")
 

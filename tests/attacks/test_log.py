@@ -41,7 +41,7 @@ async def folder(tmp_path: Path) -> Folder:
 
 TAMPERINGS = {
     "a record changed by a byte": (
-        "UPDATE leaves SET record = replace(record, '\"allow\"', '\"allox\"') WHERE instr(record, 'call.intent')",
+        "UPDATE leaves SET record = CAST(replace(CAST(record AS TEXT), 'call.intent', 'call.intenu') AS BLOB)",
         "leaf",
     ),
     "a record deleted": ("DELETE FROM leaves WHERE idx = (SELECT max(idx) - 2 FROM leaves)", "leaf"),

@@ -8,7 +8,7 @@ import pytest
 from tests.cli.commandline import Admin, Run
 
 LEAF = {"ts": "2026-11-22T12:00:00.000000Z", "kind": "call.refused", "upstream": "crm", "code": "NO_RULE", "run": "r"}
-VERDICT = {"intact": True, "size": 3, "signed": 3, "root": "ab", "findings": [], "counts": {"leaves": 3, "heads": 1}}
+VERDICT = {"intact": True, "size": 3, "signed": 3, "root": "ab", "findings": [], "checked": {"leaves": 3, "heads": 1}}
 PROOF = {"index": 7, "leaf": "{}", "proof": "c2sp.org/tlog-proof@v1\n", "public_key": "o+1+k"}
 
 
