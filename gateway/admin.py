@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import base64
 import time
 from functools import partial
 from hashlib import sha256
@@ -18,7 +19,7 @@ from gateway.audit.verify import verify
 from gateway.errors import ConfigError, Failed, Refused
 from gateway.model import BundleStored, Endpoint, JsonObject, Point, RunId
 from gateway.parts import Archive, Gateway
-from gateway.policy import Pdp, bundle, canaries
+from gateway.policy import Pdp, canaries
 from gateway.policy.evaluation import evaluate_again
 from gateway.storage.database import Reader, RunRow
 from gateway.storage.sqlite import SqliteReader
@@ -76,17 +77,34 @@ async def policy_test(
     gw: Gateway, *, operator: str, directory: str | None = None, coverage: bool = False
 ) -> JsonObject:
     """Run the `test_*` rules of a folder of policies."""
-    from gateway.policy import testing  # noqa: PLC0415 - only for this command
+    from gateway.policy import folder, testing  # noqa: PLC0415 - only for this command
 
-    return testing.run_tests(bundle.load(Path(directory or gw.settings.policy.bundle)), coverage=coverage).told()
+    return testing.run_tests(folder.load(Path(directory or gw.settings.policy.bundle)), coverage=coverage).told()
 
 
 async def policy_check(gw: Gateway, *, operator: str, directory: str | None = None) -> JsonObject:
     """What is wrong with a folder of policies, and what is likely to be."""
+    from gateway.executors import process  # noqa: PLC0415 - only for this command
     from gateway.policy import checking  # noqa: PLC0415 - only for this command
 
-    findings = checking.check(Path(directory or gw.settings.policy.bundle))
+    findings = await checking.check(Path(directory or gw.settings.policy.bundle), process.run)
     return {"findings": [finding.told() for finding in findings]}
+
+
+async def policy_build(
+    gw: Gateway, *, operator: str, directory: str | None = None, data: dict[str, str] | None = None
+) -> JsonObject:
+    """A folder of policies as the tarball an OPA server loads, and the revision its answers then have to name.
+
+    Without a folder, what is configured; `data` are the files of live data by their names.
+    """
+    from gateway.policy import opabundle  # noqa: PLC0415 - only for this command
+
+    if directory is None:
+        policy = gw.settings.policy
+        directory, data = str(policy.bundle), {one.name: str(one.file) for one in policy.data}
+    built = opabundle.build(Path(directory), {name: Path(file) for name, file in (data or {}).items()})
+    return {"revision": built.revision, "tarball": base64.b64encode(built.content).decode()}
 
 
 async def policy_reload(gw: Gateway, *, operator: str) -> JsonObject:
@@ -292,6 +310,7 @@ ACTIONS = (
     upstream_quarantine,
     policy_test,
     policy_check,
+    policy_build,
     policy_reload,
     policy_eval,
     doctor,

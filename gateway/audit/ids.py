@@ -1,8 +1,9 @@
 """UUIDv7 ids that rise within a process, even within a millisecond and when the clock steps back."""
 
-import os
 import threading
 import time
+
+from gateway.audit.entropy import random_bytes
 
 TAIL = 74
 """Bits below the version and variant marks; the top one starts at zero, so that counting up has room."""
@@ -22,7 +23,7 @@ class Rising:
             ms = time.time_ns() // 1_000_000
             if ms > self._ms:
                 self._ms = ms
-                self._tail = int.from_bytes(os.urandom(10), "big") >> 7
+                self._tail = int.from_bytes(random_bytes(10), "big") >> 7
             else:
                 self._tail += 1
                 if self._tail >> TAIL:  # 2^73 ids in one millisecond, or a clock that stands still

@@ -7,10 +7,11 @@ import hmac
 import struct
 from collections.abc import Mapping
 from hashlib import sha256
-from os import urandom
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from gateway.audit.entropy import random_bytes
 
 SALT = 16
 KEY = 32
@@ -26,7 +27,7 @@ class Unsealable(ValueError):
 
 def commit(values: Mapping[str, bytes]) -> tuple[dict[str, str], bytes]:
     """Commitments by name, SHA-256(salt || bytes) in hex, and the container that opens them. HOT"""
-    salts = urandom(SALT * len(values))
+    salts = random_bytes(SALT * len(values))
     commitments: dict[str, str] = {}
     at = 0
     for name, value in values.items():
@@ -39,7 +40,7 @@ def commit(values: Mapping[str, bytes]) -> tuple[dict[str, str], bytes]:
 
 def seal(master: bytes, leaf: str, container: bytes) -> tuple[bytes, bytes]:
     """Salt and ciphertext of a container; AES-256-GCM under a key of its own, bound to the leaf's id. HOT"""
-    salt = urandom(KEY)
+    salt = random_bytes(KEY)
     return salt, AESGCM(hmac.digest(master, salt, "sha256")).encrypt(NONCE, container, leaf.encode())
 
 

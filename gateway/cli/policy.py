@@ -1,6 +1,7 @@
 """`policy …`: try policies before they decide, and decide again."""
 # ruff: noqa: PLC0415 - a command pays only for what it imports
 
+import base64
 from pathlib import Path
 from typing import Annotated
 
@@ -53,9 +54,32 @@ def check(directory: Directory = None, *, config: options.Config = None, json: o
     else:
         for finding in found["findings"]:
             say(printable(_finding(finding)))
-        say(f"{len(found['findings'])} finding(s)" if found["findings"] else "nothing found")
+        count = sum(finding["severity"] != "info" for finding in found["findings"])
+        say(f"{count} finding(s)" if count else "nothing found")
     if any(finding["severity"] == "error" for finding in found["findings"]):
         raise typer.Exit(Status.FAILED)
+
+
+@app.command()
+def build(
+    directory: Directory = None,
+    *,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the tarball goes.", show_default=False)],
+    config: options.Config = None,
+    json: options.Json = False,
+) -> None:
+    """Write the tarball that an OPA server loads for `policy.engine: opa`; `policy.data` is in it unless DIR is given.
+
+    Example: bascule policy build --out bundle.tar.gz
+    """
+    data = {} if directory else _data(config)
+    built = without_state("policy_build", directory=_folder(directory, config), data=data)
+    content = base64.b64decode(built["tarball"])
+    _write(out, content)
+    if json:
+        tell({"revision": built["revision"], "file": str(out), "bytes": len(content)})
+    else:
+        say(f"{out}: {len(content)} bytes\nrevision: {built['revision']}")
 
 
 @app.command("eval")
@@ -100,6 +124,23 @@ def _folder(directory: Path | None, file: Path | None) -> str:
     if not directory.exists():
         raise ConfigError(f"no policies at {directory}")
     return str(directory.absolute())
+
+
+def _data(file: Path | None) -> dict[str, str]:
+    from gateway import config
+
+    policy = config.outline(config.find(file)).policy
+    return {one.name: str(one.file.absolute()) for one in policy.data}
+
+
+def _write(file: Path, content: bytes) -> None:
+    """Whole or not at all: a server may be watching the file."""
+    part = file.with_name(f"{file.name}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(file)
+    except OSError as error:
+        raise ConfigError(f"cannot be written: {error.strerror}", file=str(file)) from None
 
 
 def _document(file: Path) -> JsonObject:

@@ -62,13 +62,16 @@ class _Rule:
             if after is None:
                 if statement.kind == "not":
                     self._unsafe_not(statement, bound, outside)
+                if statement.kind == "every":
+                    waiting.append(statement)
+                    break
                 waiting.append(statement)
                 continue
             bound = after
             bound, waiting = self._again(waiting, bound, outside, around)
         if waiting:
-            missing = [node for node in self._needed(waiting[0], outside) if node.value not in bound]
-            self._unsafe(missing[0] if missing else waiting[0])
+            missing = [node for node in self._needed(waiting[-1], outside) if node.value not in bound]
+            self._unsafe(missing[0] if missing else waiting[-1])
         return bound
 
     def _again(
@@ -96,6 +99,7 @@ class _Rule:
             used = self._used(statement.parts[0], outside)
             after = bound if all(node.value in bound for node in used) else None
         else:
+            self._check_shared(statement.parts[0], outside)
             after = self._expression(statement.parts[0], bound, outside)
         if after is None:
             return None
@@ -182,11 +186,22 @@ class _Rule:
                 hidden = outside - frozenset(_declared(each.query))
                 if not self._closures(each.parts, inside, hidden, inside):
                     self._unsafe(each)
-                for part in each.parts:
+                own = inside if each.value != "object" else inside - (bound - frozenset(_declared(each.query)))
+                for place, part in enumerate(each.parts):
                     for used in self._used(part, hidden):
-                        if used.value not in inside:
+                        if used.value not in (inside if place else own):
                             self._unsafe(used)
         return True
+
+    def _check_shared(self, node: Node, outside: Names) -> None:
+        """OPA finds no order for `input.a[x] == {… x …}`, wherever x comes from."""
+        near = list(_near(node))
+        steps = {step.value: step for each in near if each.kind == "ref" for step in each.parts[1:] if step.kind == "var"}
+        for each in near:
+            if each.kind == "comprehension":
+                inside = {str(part.value) for part in walk(each) if part.kind == "var"} - set(_declared(each.query)) - {"_"}
+                for name in steps.keys() & (inside - outside):
+                    self._unsafe(steps[name])
 
     def _closed(self, query: tuple[Statement, ...], own: Names, bound: Names, around: Names, outside: Names) -> bool:
         """Whether every name the inner body shares with the body around it has its value already."""
@@ -264,6 +279,15 @@ def _inner_operations(node: Node) -> Iterator[Node]:
             yield part
         else:
             yield from _inner_operations(part)
+
+
+def _near(node: Node) -> Iterator[Node]:
+    """The expression and its parts, but not what is inside operations in it."""
+    yield node
+    if node.kind != "comprehension":
+        for part in node.parts:
+            if part.kind not in {"call", "arithmetic", "compare", "membership"}:
+                yield from _near(part)
 
 
 def _remedy(statement: Statement) -> str:

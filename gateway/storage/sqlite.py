@@ -12,11 +12,13 @@ from typing import Any
 
 import orjson
 
-from gateway.errors import ConfigError, LogUnavailable
+from gateway.errors import ConfigError, Fatal, LogUnavailable
 from gateway.model import BundleStored, RunEnded, RunOpened, RunRefused, SessionSeen, Write
 from gateway.storage.database import EXPECTED, Batch, Conflict, Head, Payload, RunRow, Tile, TreeRow, Unreadable
 
 MIGRATIONS = sorted((Path(__file__).parent / "migrations").glob("[0-9]*.sql"))
+DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+"""What waiting does not mend."""
 CHECKPOINT_PAGES = 1000
 """4 MB of WAL, then the commit that passes it also checkpoints: some milliseconds, off the loop."""
 
@@ -217,6 +219,8 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     except sqlite3.Error as error:
         connection.close()
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGED:
+            raise Fatal(f"the stored log cannot be read: {path}: {error}") from error
         raise LogUnavailable(f"opening {path}: {error}") from error
     except ConfigError:
         connection.close()

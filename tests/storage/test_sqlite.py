@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.errors import ConfigError, LogUnavailable
+from gateway.errors import ConfigError, Fatal, LogUnavailable
 from gateway.model import (
     BundleStored,
     Digest,
@@ -262,9 +262,8 @@ def test_a_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bascule.db").write_bytes(b"something else entirely" * 1000)
-    with pytest.raises(LogUnavailable) as caught:
+    with pytest.raises(Fatal, match="not a database"):
         SqliteDatabase(tmp_path / "bascule.db")
-    assert "not a database" in caught.value.detail
     with pytest.raises(LogUnavailable):
         SqliteDatabase(tmp_path)
 
