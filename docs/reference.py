@@ -19,6 +19,7 @@ from gateway.cli.terminal import Status, status_of_code
 from gateway.config import json_schema
 from gateway.errors import JSONRPC_NUMBER, SOFTENED_BY_SHADOW
 from gateway.model import Code, JsonObject
+from gateway.runs.states import TRANSITIONS
 
 WIDTH = 100
 SCHEMA_FILE = Path(__file__).parent / "bascule.schema.json"
@@ -167,6 +168,41 @@ def codes() -> str:
         for code in Code
     ]
     return _table(("code", "JSON-RPC", "exit", "in shadow", "meaning", "what to do"), rows)
+
+
+def policy_input() -> str:
+    """Every field of the document that policies are asked about."""
+    schema = json.loads((SCHEMA_FILE.parent.parent / "policies" / "schemas" / "input.json").read_bytes())
+    rows = [(f"`{path}`", kind, meaning) for path, kind, meaning in _fields(schema, schema, "input")]
+    return _table(("field", "type", "meaning"), rows)
+
+
+def run_states() -> str:
+    """The table of transitions as a diagram."""
+    arrows = [
+        f"    {before or '[*]'} --> {after}: {event.value}"
+        for before, row in TRANSITIONS.items()
+        for event, after in row.items()
+    ]
+    ends = [f"    {state} --> [*]" for state, row in TRANSITIONS.items() if state is not None and not row]
+    return "\n".join(["```mermaid", "stateDiagram-v2", *arrows, *ends, "```"])
+
+
+def _fields(schema: JsonObject, root: JsonObject, path: str) -> Iterator[tuple[str, str, str]]:
+    if reference := schema.get("$ref"):
+        schema = root["$defs"][reference.rpartition("/")[2]] | {"description": schema.get("description", "")}
+    for name, inner in schema.get("properties", {}).items():
+        known = root["$defs"][inner["$ref"].rpartition("/")[2]] | inner if "$ref" in inner else inner
+        kind = known.get("type", "object")
+        choice = " (" + ", ".join(map(str, known["enum"])) + ")" if "enum" in known else ""
+        label = " or ".join(kind) if isinstance(kind, list) else str(kind)
+        yield f"{path}.{name}", f"{label}{choice}", known.get("description", "")
+        if kind == "array":
+            yield from _fields(known.get("items", {}), root, f"{path}.{name}[_]")
+        elif isinstance(known.get("additionalProperties"), dict):
+            yield from _fields(known["additionalProperties"], root, f"{path}.{name}[_]")
+        else:
+            yield from _fields(known, root, f"{path}.{name}")
 
 
 def setting_names(schema: JsonObject) -> Iterator[str]:

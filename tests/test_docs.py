@@ -23,7 +23,7 @@ def page(name: str) -> str:
     return (DOCS / name).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["cli.md", "config.md", "errors.md"])
+@pytest.mark.parametrize("name", ["cli.md", "config.md", "errors.md", "policy-input.md", "runs.md"])
 def test_each_generated_page_is_what_would_be_generated(name: str) -> None:
     with contextlib.redirect_stdout(io.StringIO()) as said:
         status = Cog().main(["cog", "--check", "-P", str(DOCS / name)])

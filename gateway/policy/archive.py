@@ -38,7 +38,9 @@ def unpack(content: bytes, *, file: str = "") -> dict[str, bytes]:
                 path = _path(entry, file)
                 left -= entry.size
                 if left < 0 or len(files) >= LARGEST_COUNT:
-                    raise ConfigError(f"unpacks to more than {LARGEST_BYTES >> 20} MB or {LARGEST_COUNT} files", file=file)
+                    raise ConfigError(
+                        f"unpacks to more than {LARGEST_BYTES >> 20} MB or {LARGEST_COUNT} files", file=file
+                    )
                 if path in files:
                     raise ConfigError(f"holds {path} twice", file=file)
                 taken = tar.extractfile(entry)

@@ -20,6 +20,8 @@ from gateway.policy import archive, differences, layers, safety, source, syntax
 DATA = "data.json"
 ENTRIES = "bascule/"
 USER = "policies/"
+PANIC = "PanicException"
+"""What a panic of regorus is called; its class is not exported and is no `Exception`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +120,16 @@ def _check(files: Mapping[str, str], shown: Mapping[str, str], data: JsonObject)
             engine.eval_rule_as_json(f"data.{layers.ROOT}.{point}.{layers.ENTRY}")
         except RuntimeError as error:
             raise fault(str(error), "", "") from None
+        except BaseException as error:
+            if type(error).__name__ != PANIC:
+                raise
+            raise ConfigError(f"the engine in process breaks down on the rules of `{point}`: {error}") from None
 
 
 _PLACE = re.compile(r"--> (?P<file>[^\n]*):(?P<line>\d+):(?P<column>\d+)\n")
 _MESSAGE = re.compile(r"^error: (?P<message>.*)$", re.MULTILINE)
 _NEWER = (
-    ('$"', "a text with `$\"…\"`"),
+    ('$"', 'a text with `$"…"`'),
     ("$`", "a text with `$`…``"),
     ("{", "a body after `not`"),
 )

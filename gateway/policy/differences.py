@@ -42,7 +42,11 @@ def _check_call(module: Module, rule: Rule, node: Node, own: set[tuple[str, ...]
     if (*module.package, name) in own and "." not in name:
         return
     if name in VOLATILE:
-        raise _fault(f"`{name}` answers differently each time, so the decision could not be made again: {VOLATILE[name]}", rule, node)
+        raise _fault(
+            f"`{name}` answers differently each time, so the decision could not be made again: {VOLATILE[name]}",
+            rule,
+            node,
+        )
     if name in DIFFERENT:
         raise _fault(f"`{name}`: {DIFFERENT[name]} in the engine in process; {REMEDY} right", rule, node)
     if name in DEPRECATED:
@@ -61,12 +65,17 @@ def _check_glob(rule: Rule, pattern: Node, *, empty: bool) -> None:
     """An empty alternative (`{a,}`) matches differently; a pattern that is sent may hold one."""
     if pattern.kind == "text":
         if _EMPTY_ALTERNATIVE.search(str(pattern.value)):
-            raise _fault(f"an empty alternative in a glob matches differently in the engine in process; {REMEDY} right", rule, pattern)
+            raise _fault(
+                f"an empty alternative in a glob matches differently in the engine in process; {REMEDY} right",
+                rule,
+                pattern,
+            )
     elif not _from_data(pattern, rule):
         raise _fault("the pattern of `glob.match` should be a text here or come straight from `data`", rule, pattern)
     elif empty:
         raise _fault(
-            f"`data` holds an empty alternative such as {{a,}}, which a glob matches differently in the engine in process; {REMEDY} right",
+            "`data` holds an empty alternative such as {a,}, which globs match differently in the engine in process: "
+            f"{REMEDY} right",
             rule,
             pattern,
         )
@@ -74,11 +83,15 @@ def _check_glob(rule: Rule, pattern: Node, *, empty: bool) -> None:
 
 def _from_data(pattern: Node, rule: Rule) -> bool:
     if pattern.kind == "ref":
-        return pattern.parts[0].value == "data"
+        return _is_data(pattern)
     if pattern.kind != "var":
         return False
     sources = [source for statement in _lines(rule) for source in _sources(statement, str(pattern.value))]
-    return bool(sources) and all(source.kind == "ref" and source.parts[0].value == "data" for source in sources)
+    return bool(sources) and all(_is_data(source) for source in sources)
+
+
+def _is_data(node: Node) -> bool:
+    return node.kind == "ref" and node.parts[0].kind == "var" and node.parts[0].value == "data"
 
 
 def _sources(statement: Statement, name: str) -> Iterator[Node]:
@@ -103,7 +116,12 @@ def _check_format(rule: Rule, text: Node) -> None:
         raise _fault("the first argument of `sprintf` should be a text written here", rule, text)
     for verb in _VERB.findall(str(text.value)):
         if verb not in _VERBS:
-            raise _fault(f"`%{verb}` writes some values differently in the engine in process: use %s for text, %d for whole numbers", rule, text)
+            raise _fault(
+                f"`%{verb}` writes some values differently in the engine in process: "
+                "use %s for text, %d for whole numbers",
+                rule,
+                text,
+            )
 
 
 def _check_not(rule: Rule, statement: Statement) -> None:

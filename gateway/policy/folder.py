@@ -5,6 +5,7 @@ are not loaded a second time. Not what a gateway decides with: that is `bundle.l
 """
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import regorus
@@ -65,8 +66,31 @@ def with_tests(loaded: bundle.Bundle) -> tuple[regorus.Engine, tuple[syntax.Modu
         if module.file in loaded.tests:
             _check_additions(module)
     theirs = frozenset(loaded.tests)
-    safety.check(modules, theirs)
+    safety.check((_printing_nothing(module) if module.file in theirs else module for module in modules), theirs)
     return engine, modules
+
+
+def _printing_nothing(module: syntax.Module) -> syntax.Module:
+    """The file with a list of what it prints in the place of every `print`, which no policy may call."""
+
+    def silent(node: syntax.Node) -> syntax.Node:
+        parts, query = tuple(map(silent, node.parts)), tuple(map(line, node.query))
+        if node.kind == "call" and syntax.name_of(node.parts[0]) == "print":
+            return replace(node, kind="array", parts=parts[1:])
+        return replace(node, parts=parts, query=query)
+
+    def line(one: syntax.Statement) -> syntax.Statement:
+        return replace(one, parts=tuple(map(silent, one.parts)), query=tuple(map(line, one.query)))
+
+    def body(one: syntax.Body) -> syntax.Body:
+        return replace(one, query=tuple(map(line, one.query)), value=one.value and silent(one.value))
+
+    return replace(
+        module,
+        rules=tuple(
+            replace(rule, key=rule.key and silent(rule.key), bodies=tuple(map(body, rule.bodies))) for rule in module.rules
+        ),
+    )
 
 
 def _check_additions(module: syntax.Module) -> None:

@@ -48,7 +48,9 @@ def joined(point: Point, modules: Iterable[Module]) -> str:
             names = {rule.head[0] for rule in module.rules if rule.kind == "set"}
             said.setdefault(place[1], set()).update(names & set(SETS[point]))
     rules = [_joining(point, team, name) for team in sorted(said) for name in SETS[point] if name in said[team]]
-    return "\n\n".join([f"# Written by Bascule: joins the teams' rules.\npackage {ROOT}.{point}", *rules, ""]) if rules else ""
+    if not rules:
+        return ""
+    return "\n\n".join([f"# Written by Bascule: joins the teams' rules.\npackage {ROOT}.{point}", *rules]) + "\n"
 
 
 _TEAM = re.compile(r"[a-z][a-z0-9_]*")
@@ -60,7 +62,8 @@ def guessed(file: str, text: str) -> Module:
     """As much of a file as can be told without parsing it: for syntax that only a newer OPA reads."""
     found = _PACKAGE.search(text)
     package = tuple(found[1].split(".")) if found else ("",)
-    rules = [Rule("set", file, 1, 1, package, (name,)) for name in sorted({each for sets in SETS.values() for each in sets})]
+    names = sorted({each for sets in SETS.values() for each in sets})
+    rules = [Rule("set", file, 1, 1, package, (name,)) for name in names]
     if package[0] == ROOT and len(package) > 1 and package[1] in set(Point):
         rules = [rule for rule in rules if rule.head[0] in SETS[Point(package[1])]]
     if entry := _ENTRY.search(text):
@@ -83,29 +86,33 @@ def _check_package(module: Module) -> None:
     if len(package) == 1 or package[1] not in points:
         wrong = package[1] if len(package) > 1 else ""
         near = difflib.get_close_matches(wrong, points, 1)
-        meant = f"did you mean {ROOT}.{near[0]}?" if near else f"there are {', '.join(f'{ROOT}.{each}' for each in points)}"
+        known = ", ".join(f"{ROOT}.{each}" for each in points)
+        meant = f"did you mean {ROOT}.{near[0]}?" if near else f"there are {known}"
         raise ConfigError(f"package {'.'.join(package)} is no decision point; {meant}", file=module.file, line=line)
     taken = {*SETS[Point(package[1])], ENTRY}
     if len(package) > 3 or (len(package) == 3 and (package[2] in taken or not _TEAM.fullmatch(package[2]))):
         raise ConfigError(
-            f"package {'.'.join(package)} is no team's: write {ROOT}.{package[1]}.TEAM (a-z, 0-9, _)", file=module.file, line=line
+            f"package {'.'.join(package)} is no team's: write {ROOT}.{package[1]}.TEAM (a-z, 0-9, _)",
+            file=module.file,
+            line=line,
         )
 
 
 def _check_rule(rule: Rule, point: Point) -> None:
     name = rule.head[0]
-    place = {"file": rule.file, "line": rule.line, "column": rule.column}
     if name == ENTRY and len(rule.package) == 2:
-        raise ConfigError(
-            f"`{ENTRY}` of {ROOT}.{point} is the gateway's own: add to {', '.join(SETS[point])} instead", **place
-        )
+        raise _fault(rule, f"`{ENTRY}` of {ROOT}.{point} is the gateway's own: add to {', '.join(SETS[point])} instead")
     known = {each for sets in SETS.values() for each in sets}
     if name not in known:
         return
     if name not in SETS[point]:
-        raise ConfigError(f"`{name}` has no meaning at `{point}`: it takes {', '.join(SETS[point])}", **place)
+        raise _fault(rule, f"`{name}` has no meaning at `{point}`: it takes {', '.join(SETS[point])}")
     if rule.kind != "set":
-        raise ConfigError(f"`{name}` is a set of reasons: {_right_form(rule, name)}", **place)
+        raise _fault(rule, f"`{name}` is a set of reasons: {_right_form(rule, name)}")
+
+
+def _fault(rule: Rule, problem: str) -> ConfigError:
+    return ConfigError(problem, file=rule.file, line=rule.line, column=rule.column)
 
 
 def _right_form(rule: Rule, name: str) -> str:

@@ -77,8 +77,9 @@ def _texts(value: object) -> bool:
 
 def _is_timeout(settings: Settings) -> bool:
     seconds = settings.get("seconds")
-    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    return settings.keys() == {"seconds"} and is_number and 0 < seconds <= LONGEST_SECONDS
+    if settings.keys() != {"seconds"} or isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        return False
+    return 0 < seconds <= LONGEST_SECONDS
 
 
 def _is_redact(settings: Settings) -> bool:
@@ -117,9 +118,7 @@ def _all_reasons(all_settings: list[Settings]) -> Settings:
     return {"reason": "; ".join(sorted({settings["reason"] for settings in all_settings}))}
 
 
-_VOCABULARY: dict[
-    str, tuple[frozenset[Point], Callable[[Settings], bool], Callable[[list[Settings]], Settings]]
-] = {
+_VOCABULARY: dict[str, tuple[frozenset[Point], Callable[[Settings], bool], Callable[[list[Settings]], Settings]]] = {
     "timeout": (frozenset({Point.CALL}), _is_timeout, _shortest),
     "redact": (frozenset({Point.CALL, Point.RESULT}), _is_redact, _all_redactions),
     "label": (frozenset({Point.CALL, Point.RESULT}), _is_label, _all_labels),

@@ -78,7 +78,9 @@ class Regorus:
         self._sound = True
         if took > LONGEST_NS[point]:
             self.slow += 1
-            _log.error("policy: %s took %d ms, its answer is not used (slow since start: %d)", point, took // 10**6, self.slow)
+            _log.error(
+                "policy: %s took %d ms, its answer is not used (slow since start: %d)", point, took // 10**6, self.slow
+            )
             raise EvaluationError(f"the evaluation took {took // 10**6} ms")
         found: JsonObject = orjson.loads(answer)
         return found

@@ -54,7 +54,9 @@ def _check_head(rule: Rule) -> None:
             f"the deep name of `{name}` is read differently by the engine in process: "
             "write `NAME[KEY] := VALUE`, or give it a package of its own",
         )
-    if rule.kind == "default" and any(node.kind in {"var", "ref", "call"} for node in rule.nodes() if node not in rule.args):
+    if rule.kind == "default" and any(
+        node.kind in {"var", "ref", "call"} for node in rule.nodes() if node not in rule.args
+    ):
         _refuse_rule(rule, f"the default of `{name}` should be a constant")
 
 
@@ -72,7 +74,10 @@ def _check_kinds(modules: Iterable[Module]) -> None:
             sort = _sort(rule)
             before = first.setdefault(path, rule)
             if _sort(before) != sort:
-                _refuse_rule(rule, f"`{path[-1]}` is {_SORTS[_sort(before)]} in {before.file}:{before.line} and {_SORTS[sort]} here")
+                _refuse_rule(
+                    rule,
+                    f"`{path[-1]}` is {_SORTS[_sort(before)]} in {before.file}:{before.line} and {_SORTS[sort]} here",
+                )
             if sort == "function" and arity.setdefault(path, len(rule.args)) != len(rule.args):
                 _refuse_rule(rule, f"`{path[-1]}` takes {arity[path]} arguments elsewhere and {len(rule.args)} here")
             if bool(before.steps) != bool(rule.steps):

@@ -166,11 +166,15 @@ class _Rule:
             for each in (ref for ref in _open_nodes(node) if ref.kind == "ref"):
                 head = each.parts[0]
                 if head.kind != "var" or head.value in bound | outside:
-                    opened |= {str(step.value) for step in each.parts[1:] if step.kind == "var"} - outside - bound - {"_"}
+                    opened |= (
+                        {str(step.value) for step in each.parts[1:] if step.kind == "var"} - outside - bound - {"_"}
+                    )
             if not opened:
                 break
             bound |= opened
-        wild = {id(step) for each in _open_nodes(node) if each.kind == "ref" for step in each.parts[1:] if step.value == "_"}
+        wild = {
+            id(step) for each in _open_nodes(node) if each.kind == "ref" for step in each.parts[1:] if step.value == "_"
+        }
         used = self._used(node, outside)
         return bound if all(each.value in bound or id(each) in wild for each in used) else None
 
@@ -196,10 +200,14 @@ class _Rule:
     def _check_shared(self, node: Node, outside: Names) -> None:
         """OPA finds no order for `input.a[x] == {… x …}`, wherever x comes from."""
         near = list(_near(node))
-        steps = {step.value: step for each in near if each.kind == "ref" for step in each.parts[1:] if step.kind == "var"}
+        steps = {
+            step.value: step for each in near if each.kind == "ref" for step in each.parts[1:] if step.kind == "var"
+        }
         for each in near:
             if each.kind == "comprehension":
-                inside = {str(part.value) for part in walk(each) if part.kind == "var"} - set(_declared(each.query)) - {"_"}
+                inside = (
+                    {str(part.value) for part in walk(each) if part.kind == "var"} - set(_declared(each.query)) - {"_"}
+                )
                 for name in steps.keys() & (inside - outside):
                     self._unsafe(steps[name])
 

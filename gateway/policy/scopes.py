@@ -140,7 +140,10 @@ class Names:
         for name, (line, column) in scope.places.items():
             if name not in scope.used:
                 raise ConfigError(
-                    f"{what} `{name}` is never used: write `_`, or drop it", file=self.rule.file, line=line, column=column
+                    f"{what} `{name}` is never used: write `_`, or drop it",
+                    file=self.rule.file,
+                    line=line,
+                    column=column,
                 )
 
     def _fault(self, problem: str, at: Node | Statement) -> ConfigError:

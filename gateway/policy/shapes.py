@@ -3,7 +3,15 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-_NAMES = {"s": "text", "n": "a number", "b": "true or false", "z": "null", "a": "an array", "o": "an object", "t": "a set"}
+_NAMES = {
+    "s": "text",
+    "n": "a number",
+    "b": "true or false",
+    "z": "null",
+    "a": "an array",
+    "o": "an object",
+    "t": "a set",
+}
 _COLLECTIONS = frozenset("aot")
 
 

@@ -251,7 +251,9 @@ class _Reader:
         head, steps = split(self.node(inner["refr"]))
         assign = inner.get("assign")
         value_node = self.node(assign["value"]) if assign else None
-        bodies = tuple(self._body(each, value_node) for each in body["bodies"]) or (Body((), value_node, is_else=False),)
+        bodies = tuple(self._body(each, value_node) for each in body["bodies"]) or (
+            Body((), value_node, is_else=False),
+        )
         if shape == "Set":
             key = self.node(inner["key"]) if inner.get("key") else None
             return Rule("set", *place, package, head, steps, key, bodies=bodies)

@@ -8,16 +8,21 @@ from collections.abc import Iterable
 
 from gateway.errors import ConfigError
 from gateway.policy import shapes
-from gateway.policy.builtins import SIGNATURES
+from gateway.policy.builtins import DIFFERENT, SIGNATURES, VOLATILE
 from gateway.policy.shapes import ANYTHING, Shape, meet
 from gateway.policy.syntax import Module, Node, Rule, Statement, name_of, walk_query
 
 Path = tuple[str, ...]
 Known = dict[str, Shape]
+REFUSED_ELSEWHERE = frozenset({"print", *VOLATILE, *DIFFERENT})
+"""Functions there are, which `differences` judges; tests may call some."""
 _SETS_ONLY = frozenset({"Union", "Intersection"})
-_LITERALS = {"text": Shape("s"), "number": Shape("n")}
 _COMPREHENSIONS = {"array": "a", "set": "t", "object": "o"}
-_TRUTH = frozenset({"compare", "membership", "unify", "assign"})
+_PLAIN = {
+    "text": Shape("s"),
+    "number": Shape("n"),
+    **dict.fromkeys(("compare", "membership", "unify", "assign"), Shape("b")),
+}
 
 
 def check(modules: Iterable[Module], theirs: frozenset[str]) -> None:
@@ -167,12 +172,15 @@ class Lines:
         elif node.kind == "membership":
             self._membership(node, known)
         elif node.kind == "arithmetic":
-            allowed = _operands(node)
-            for part in node.parts:
-                if not meet(allowed, found := self.shape(part, known)):
-                    raise self._fault(f"this takes {allowed.words()}, not {found.words()}", part)
+            self._arithmetic(node, known)
         elif node.kind == "ref":
             self._ref(node, known)
+
+    def _arithmetic(self, node: Node, known: Known) -> None:
+        allowed = _operands(node)
+        for part in node.parts:
+            if not meet(allowed, found := self.shape(part, known)):
+                raise self._fault(f"this takes {allowed.words()}, not {found.words()}", part)
 
     def _membership(self, node: Node, known: Known) -> None:
         collection = self.shape(node.parts[-1], known)
@@ -186,6 +194,8 @@ class Lines:
         arity = self._types.arity(self._path(name))
         signature = SIGNATURES.get(name)
         if arity is None and signature is None:
+            if name in REFUSED_ELSEWHERE:
+                return
             raise self._fault(f"there is no function `{name}`", node)
         wanted = arity if arity is not None else len(signature[0]) if signature else 0
         if wanted != len(given):
@@ -194,7 +204,9 @@ class Lines:
             return
         for place, (kinds, argument) in enumerate(zip(signature[0], given, strict=True), start=1):
             if not meet(allowed := Shape(kinds), found := self.shape(argument, known)):
-                raise self._fault(f"argument {place} of `{name}` should be {allowed.words()}, not {found.words()}", argument)
+                raise self._fault(
+                    f"argument {place} of `{name}` should be {allowed.words()}, not {found.words()}", argument
+                )
 
     def _ref(self, node: Node, known: Known) -> None:
         shape, steps = self._start(node, known)
@@ -203,7 +215,7 @@ class Lines:
                 raise self._fault(f"{shape.words() or 'what is never there'} has nothing inside it", node)
             if not meet(_key(shape), found := self.shape(step, known)):
                 raise self._fault(f"{shape.words()} has no key that is {found.words()}", step)
-            shape = self._into(shape, step, known)
+            shape = self._into(shape, step)
             if not shape.kinds:
                 raise self._fault(f"there is no {step.value!r} inside", step)
 
@@ -225,7 +237,7 @@ class Lines:
             return ANYTHING, ()
         return found[0], steps[found[1] - len(base) :]
 
-    def _into(self, shape: Shape, step: Node, known: Known) -> Shape:
+    def _into(self, shape: Shape, step: Node) -> Shape:
         if "*" in shape.kinds:
             return ANYTHING
         if shape.kinds == "t":
@@ -244,25 +256,21 @@ class Lines:
 
     def shape(self, node: Node, known: Known) -> Shape:
         """The shape an expression's value has."""
-        if node.kind in _LITERALS:
-            return _LITERALS[node.kind]
+        if plain := _PLAIN.get(node.kind):
+            return plain
         if node.kind == "constant":
             return Shape("z" if node.value is None else "b")
-        if node.kind in _TRUTH:
-            return Shape("b")
         if node.kind in {"array", "set", "object", "comprehension"}:
             return self._collection(node, known)
         if node.kind == "arithmetic":
             return _operands(node)
         if node.kind == "call":
             return self._result(node)
-        if node.kind == "var" and node.value in known:
-            return known[str(node.value)]
-        if node.kind == "var" and node.value == "_":
-            return ANYTHING
+        if node.kind == "var" and (node.value in known or node.value == "_"):
+            return known.get(str(node.value), ANYTHING)
         shape, steps = self._start(node if node.kind == "ref" else Node("ref", 0, 0, parts=(node,)), known)
         for step in steps:
-            shape = self._into(shape, step, known)
+            shape = self._into(shape, step)
         return shape
 
     def _collection(self, node: Node, known: Known) -> Shape:

@@ -11,7 +11,13 @@ HELPERS = {
     "owner": 'owner[name] := "ann" if some name in input.session.labels',
     "pair": "pair(a, b) := a if b",
 }
-WRONG_HELPERS = ("loop(n) := loop(n)", "half(a, b) := a", "import data.groups as unused", "limit contains 5", "roles.deep.er := 1")
+WRONG_HELPERS = (
+    "loop(n) := loop(n)",
+    "half(a, b) := a",
+    "import data.groups as unused",
+    "limit contains 5",
+    "roles.deep.er := 1",
+)
 
 GRAMMAR: dict[str, tuple[str, ...]] = {
     "rule": (
@@ -137,12 +143,14 @@ def policy(random: Random, package: str) -> str:
 
 
 def _used(random: Random, rule: str) -> str:
-    """The rule, usually with what names a variable only once put right: a compiler refuses most others by name alone."""
+    """The rule, usually with variables named only once put right: a compiler refuses most others for that alone."""
     if random.random() < 0.1:
         return rule
     for name in GRAMMAR["var"]:
         if len(re.findall(rf"\b{name}\b(?!\")", rule)) == 1:
-            is_declared = re.search(rf"some [^\n]*\b{name}\b[^\n]* in|\b{name}\b[^\n=]*:=|every [^\n]*\b{name}\b[^\n]* in", rule)
+            is_declared = re.search(
+                rf"some [^\n]*\b{name}\b[^\n]* in|\b{name}\b[^\n=]*:=|every [^\n]*\b{name}\b[^\n]* in", rule
+            )
             rule = re.sub(rf"\b{name}\b(?!\")", "_" if is_declared or f"({name})" in rule else '"admin"', rule)
     return rule
 
