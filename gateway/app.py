@@ -134,9 +134,12 @@ class Serving:
         kept = {"state": gw.settings.state, "listen": gw.settings.listen, "audit": gw.settings.audit}
         settings = settings.model_copy(update=kept)
         stated, load_policy = manifests.load(settings.policy.manifests), partial(_policy, settings)
+        Registry(_terms(settings), {}, stated, clock=time.time)  # raises what restating would, with nothing changed yet
         pdp = await admin.sound(load_policy())
-        gw.registry.restate(_terms(settings), stated)
+        await gw.log.append([records.event("admin.reload", {}, sealed={"operator": operator})])
         swapped = await admin.put_in_force(pdp, gw, operator)
+        # Point of no return: both records are durable, and nothing below fails.
+        gw.registry.restate(_terms(settings), stated)
         gone = [name for name in gw.executors if settings.upstreams.get(name) != gw.settings.upstreams[name]]
         gw.settings, gw.load_policy = settings, load_policy
         for name in gone:
@@ -146,7 +149,6 @@ class Serving:
             gw.executors[name] = _remote(name, settings)
         self._endpoints = endpoints(settings)
         self.app.configure(settings, Authenticator(settings, self.failures))
-        await gw.log.append([records.event("admin.reload", {}, sealed={"operator": operator})])
         return {"upstreams": list(settings.upstreams), **swapped}
 
     async def upkeep(self) -> None:

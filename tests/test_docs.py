@@ -70,3 +70,17 @@ def test_the_example_loads() -> None:
     [example] = re.findall(r"```yaml\n(.*?)```", page("config.md"), flags=re.DOTALL)
     read = config.parse(example, DOCS / "bascule.yaml", {"CRM_TOKEN": "x"})
     assert read.views == {"support": ("crm", "notes")}
+
+
+def test_each_line_of_the_threat_model_names_a_test_that_is_there() -> None:
+    tests = DOCS.parent / "tests"
+    defined = {
+        name for file in tests.rglob("test_*.py") for name in re.findall(r"def (test_\w+)", file.read_text("utf-8"))
+    }
+    named = set(re.findall(r"`(test_\w+)`", page("threat-model.md")))
+    files = re.findall(r"`(tests/[\w/]+\.py)`", page("threat-model.md"))
+    assert named
+    assert named - defined == set()
+    assert [file for file in files if not (DOCS.parent / file).exists()] == []
+    lines = [line for line in page("threat-model.md").splitlines() if re.match(r"\| (?!attack|event|-)", line)]
+    assert [line for line in lines if "test" not in line.rpartition("|")[0].rpartition("|")[2]] == []

@@ -123,8 +123,7 @@ def _asks(module: Module, rule: Rule, body: Body, reach: Reach, asking: set[read
 
 
 def _slow(modules: Iterable[Module], entries: set[str]) -> Iterator[Finding]:
-    for slow in loops.slow(modules):
-        if slow.rule.file not in entries:
-            problem = f"`{slow.name}` inside an iteration compiles its pattern each time round"
-            fix = "look names up in a set or an object, such as `data.grants[tenant][tool]`"
-            yield Finding(slow.rule.file, slow.at.line, slow.at.column, "warning", problem, fix)
+    for slow in loops.slow(module for module in modules if module.file not in entries):
+        problem = f"`{slow.name}` inside an iteration compiles its pattern each time round"
+        fix = "look names up in a set or an object, such as `data.grants[tenant][tool]`"
+        yield Finding(slow.rule.file, slow.at.line, slow.at.column, "warning", problem, fix)

@@ -88,7 +88,8 @@ def _printing_nothing(module: syntax.Module) -> syntax.Module:
     return replace(
         module,
         rules=tuple(
-            replace(rule, key=rule.key and silent(rule.key), bodies=tuple(map(body, rule.bodies))) for rule in module.rules
+            replace(rule, key=rule.key and silent(rule.key), bodies=tuple(map(body, rule.bodies)))
+            for rule in module.rules
         ),
     )
 

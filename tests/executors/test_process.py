@@ -37,34 +37,29 @@ async def test_what_cannot_be_started_says_so(name: str) -> None:
     assert said.startswith(f"{name} cannot be started: ")
 
 
-WAITING = """
-import os, sys, time
-child = os.fork()
-if child:
-    with open(sys.argv[1], "w") as pipe:
-        print(os.getpid(), child, file=pipe)
-time.sleep(600)
-"""
+WAITING = 'exec 3>"$0"; echo ready >&3; (sleep 60; echo alive >&3) & sleep 60; echo alive >&3'
+"""Holds a pipe open, and a child that holds it too."""
 
 
 @pytest.fixture
 def pipe(tmp_path: Path) -> Path:
-    """Where the program says, once it runs, who it and its child are."""
     os.mkfifo(tmp_path / "pipe")
     return tmp_path / "pipe"
 
 
 async def test_after_its_time_it_and_what_it_started_are_killed(pipe: Path) -> None:
-    reading = asyncio.ensure_future(asyncio.to_thread(pipe.read_text))
-    code, said = await process.run([sys.executable, "-c", WAITING, str(pipe)], 2)
-    assert (code, said) == (process.TIMED_OUT, f"{sys.executable} took longer than 2 s")
-    await until_gone(await reading)
+    opening = asyncio.ensure_future(asyncio.to_thread(pipe.open))
+    code, said = await process.run(["sh", "-c", WAITING, str(pipe)], 2)
+    assert (code, said) == (process.TIMED_OUT, "sh took longer than 2 s")
+    with await opening as reading:
+        assert await asyncio.to_thread(reading.read) == "ready\n"
 
 
 async def test_whoever_stops_waiting_stops_it(pipe: Path) -> None:
-    running = asyncio.ensure_future(process.run([sys.executable, "-c", WAITING, str(pipe)], 600))
-    pids = await asyncio.to_thread(pipe.read_text)
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
-    await until_gone(pids)
+    running = asyncio.ensure_future(process.run(["sh", "-c", WAITING, str(pipe)], 600))
+    with await asyncio.to_thread(pipe.open) as reading:
+        assert await asyncio.to_thread(reading.readline) == "ready\n"
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert await asyncio.to_thread(reading.read) == ""

@@ -105,6 +105,8 @@ def test_a_value_that_never_comes_is_found(body: str, problem: str, fix: str) ->
         't := {"nmae": 1}\n\tt.nmae',
         "[t, _] := [input.tool, 1]\n\tt.nmae",
         "data.input.nmae",
+        "input.call.kind in data.kinds",
+        '"tol" in data.kinds',
         'input.tool.name < "x"',
         'concat("", ["x"]).y',
     ],

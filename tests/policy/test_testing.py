@@ -52,9 +52,7 @@ def test_a_test_ends_in_one_of_three_ways(tmp_path: Path, test: str, status: str
     assert (report.passed, report.failed) == ((2, 0) if status == "pass" else (1, 1))
 
 
-def test_a_panic_of_the_engine_is_an_error_of_that_test_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_panic_of_the_engine_is_an_error_of_that_test_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(safety, "check", lambda *_: None)
     report = ran(tmp_path, 'test_x if strings.count("abc", "") == 3\n\ntest_y if count(call.deny) == 0')
     assert [one.status for one in report.tests] == ["error", "pass"]
