@@ -5,6 +5,7 @@
 """
 
 import asyncio
+import gc
 import logging
 import signal
 import time
@@ -204,6 +205,10 @@ async def _serve(settings: Settings) -> int:
             gw.tasks.start(listing.refreshed_quietly(name, gw))
         control = Control(settings.state, {**actions(gw), "reload": serving.reload})
         await control.start()
+        # What stands now stays: the collector need not walk it again with every generation.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 20)
         try:
             await _listen(serving)
         finally:

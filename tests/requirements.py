@@ -14,6 +14,29 @@ PROMISES: dict[str, str] = {
     "refusal-explains-itself": "design.md 6: a stable code, a safe reason, what would make it pass",
     "secrets-stay-inside": "design.md 9: no upstream credential to agents, no agent token to upstreams, no payload in leaves",
     "decided-again": "design.md 10: the same answer from the record alone, with the bundle swapped since",
+    # the gateway among real clients and servers
+    "interop.clients": "protocols.md 1, 2: clients on mcp 2.x (modern, legacy, auto) and on mcp 1.x",
+    "interop.servers": "protocols.md 7: servers on mcp 2.x, mcp 1.x and FastMCP, each alone and as one of several",
+    # what breaks around it
+    "fault.upstream": "traps.md 1: an upstream that dies, lies or never answers costs one call, told in our own words",
+    "fault.memory": "traps.md 1: an answer of 100 MB is withheld and costs bounded memory",
+    "fault.full-disk": "style.md 16: a log that cannot commit stops the serving until it can again, and says so",
+    "fault.read-only": "style.md 16: a state folder that cannot be written refuses the start",
+    "fault.second-owner": "surface.md, Commands: one owner per state folder",
+    "fault.contradiction": "style.md 16: a log that contradicts its head is fatal, exit code 6",
+    # who is let in
+    "strangers.leave-no-record": "traps.md 1, Audit: unauthenticated requests leave one summary, however many they are",
+    "strangers.learn-nothing": "surface.md, Refusals: 401 with WWW-Authenticate, whether something is there or not",
+    "strangers.sessions": "traps.md 1, Sessions: a session is bound to its principal and its address",
+    # operators and their files
+    "policy.refused-at-load": "policy.md 2: what would not be decided as written is refused with file and line",
+    "policy.canaries": "policy.md 2.1: worst-case inputs at load; what takes too long never decides",
+    "policy.check": "traps.md 1: a rule on an absent field is named before it decides",
+    "policy.reload": "policy.md 3: a swap is whole or not at all, and recorded",
+    "reload": "surface.md, bascule.yaml: all but state, listen and origin; sessions stay; an error changes nothing",
+    "start.proves-itself": "design.md: the gateway refuses, records and verifies before it listens",
+    "operators.one-door": "style.md 27: the command line only calls admin",
+    "operators.recorded": "style.md 27: what an operator changes is recorded under who asked",
     # style.md
     "house.sizes": "style.md 7",
     "house.mirror": "style.md 8, 18",

@@ -143,7 +143,7 @@ async def test_a_policy_that_does_not_load_or_cannot_be_recorded_leaves_the_old_
     before = path.gw.pdp
     file = path.database.path.parent / "policies" / "tests.rego"
     file.write_text("package bascule.call\n\nallow contains")
-    with pytest.raises(ConfigError, match="tests.rego:3"):
+    with pytest.raises(ConfigError, match=r"tests\.rego:3"):
         await admin.policy_reload(path.gw, operator=WHO)
     file.write_text(POLICY.replace('"notes/"', '"kept/"'))
     await path.gw.log.close()
@@ -166,7 +166,7 @@ async def test_a_record_is_found_by_index_id_and_run_and_decided_again(path: Dat
         assert (again["index"], again["same"], again["again"]["effect"]) == (shown["index"], True, "deny")
     now = await admin.policy_eval(path.gw, operator=WHO, input=shown["sealed"]["input"])
     assert now["now"]["effect"] == "deny"
-    for wrong in ("99999", "no-such-record", "0" * 36):
+    for wrong in ("99999", "9" * 36, "no-such-record", "x" * 36):
         with pytest.raises(ConfigError, match="there is no record"):
             await admin.audit_show(archive, operator=WHO, record=wrong)
     with pytest.raises(ConfigError, match="this record holds no decision"):

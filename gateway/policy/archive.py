@@ -3,8 +3,10 @@
 Not the meaning of what is inside: that is `bundle`.
 """
 
+import gzip
 import io
 import tarfile
+import zlib
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
@@ -18,11 +20,14 @@ LARGEST_COUNT = 10_000
 def pack(files: Mapping[str, bytes]) -> bytes:
     """The same files give the same bytes, wherever and whenever: not compressed, since compressors differ."""
     plain = io.BytesIO()
-    with tarfile.open(fileobj=plain, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+    with tarfile.open(fileobj=plain, mode="w", format=tarfile.USTAR_FORMAT, encoding="utf-8") as tar:
         for path in sorted(files):
             entry = tarfile.TarInfo(path)
             entry.size, entry.mode = len(files[path]), 0o644
-            tar.addfile(entry, io.BytesIO(files[path]))
+            try:
+                tar.addfile(entry, io.BytesIO(files[path]))
+            except ValueError as error:
+                raise ConfigError("has a path that is too long for a bundle", file=path) from error
     return plain.getvalue()
 
 
@@ -31,7 +36,7 @@ def unpack(content: bytes, *, file: str = "") -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     left = LARGEST_BYTES
     try:
-        with tarfile.open(fileobj=io.BytesIO(content), mode="r:*") as tar:
+        with tarfile.open(fileobj=io.BytesIO(_plain(content)), mode="r:", encoding="utf-8") as tar:
             for entry in tar:
                 if entry.isdir():
                     continue
@@ -45,13 +50,21 @@ def unpack(content: bytes, *, file: str = "") -> dict[str, bytes]:
                     raise ConfigError(f"holds {path} twice", file=file)
                 taken = tar.extractfile(entry)
                 files[path] = taken.read() if taken else b""
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise ConfigError("is not a readable bundle tarball (.tar or .tar.gz)", file=file) from error
     return files
 
 
+def _plain(content: bytes) -> bytes:
+    """Unpacked to its end, because only there stands the checksum; what is cut off is found unreadable."""
+    if not content.startswith(b"\x1f\x8b"):
+        return content
+    with gzip.GzipFile(fileobj=io.BytesIO(content)) as packed:
+        return packed.read(LARGEST_BYTES + LARGEST_COUNT * tarfile.BLOCKSIZE * 4)
+
+
 def _path(entry: tarfile.TarInfo, file: str) -> str:
-    path = PurePosixPath("/", entry.name)
+    path = PurePosixPath("/", entry.name.lstrip("/"))
     if not entry.isfile() or ".." in path.parts:
         raise ConfigError(f"holds {entry.name!r}, which is no plain file inside it", file=file)
     return str(path.relative_to("/"))

@@ -25,7 +25,9 @@ async def prove(pdp: Pdp) -> str:
     """
     denied = await _asked(pdp, Point.CALL, _call(NOBODY, {}))
     if denied is not Effect.DENY:
-        raise ConfigError(f"the policy answers {denied} to a call that the shipped entry denies: a rule replaces the entry")
+        raise ConfigError(
+            f"the policy answers {denied} to a call that the shipped entry denies: a rule replaces the entry"
+        )
     asked = 1
     for point, document in _worst():
         await _asked(pdp, point, document)
@@ -46,7 +48,7 @@ async def _asked(pdp: Pdp, point: Point, document: JsonObject) -> Effect:
 def _worst() -> Iterator[tuple[Point, JsonObject]]:
     texts = ["", "\x00", "x" * LONG, "é" * (LONG // 2), "a/" * (LONG // 2), "\U0001f600" * (LONG // 4)]
     for text in texts:
-        yield Point.CALL, _call("worst", {name: text for name in ("path", "text", "url", "query", "name")})
+        yield Point.CALL, _call("worst", dict.fromkeys(("path", "text", "url", "query", "name"), text))
     deep: JsonObject = {}
     for _ in range(50):
         deep = {"deep": deep, "list": [deep]} if len(str(deep)) < LONG else {"deep": deep}

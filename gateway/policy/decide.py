@@ -67,7 +67,8 @@ async def hidden(pdp: Pdp, document: JsonObject) -> frozenset[str]:
     try:
         judged, _ = inputs.encode(document, pdp.value_bytes)
         raw = await pdp.evaluate(Point.LIST, judged)
-        verdict_of(Point.LIST, raw)
+        if verdict_of(Point.LIST, raw).effect is not Effect.ALLOW or type(raw["hide"]) is not list:
+            raise ValueError("`list` should allow, and hide a list of names")
         return frozenset(_name(member) for member in raw["hide"])
     except _LET_THROUGH:
         raise
@@ -80,6 +81,9 @@ def verdict_of(point: Point, raw: Any) -> Verdict:
     effect = _EFFECTS.get(raw["effect"])
     if effect is None:
         raise ValueError(f"unknown effect {raw['effect']!r:.80}")
+    code = raw.get("code")
+    if code is not None and (code != Code.NO_RULE or effect is not Effect.DENY):
+        raise ValueError(f"unknown code {code!r:.80} of {effect}")
     members, stated = raw["reasons"], raw["obligations"]
     if type(members) is not list or type(stated) is not list:
         raise ValueError("reasons and obligations should be lists")
@@ -89,12 +93,11 @@ def verdict_of(point: Point, raw: Any) -> Verdict:
     if effect is Effect.REQUIRE_APPROVAL:
         folded = obligations.fold(point, stated) if stated else ()
         return Verdict(effect, Code.APPROVAL_REQUIRED, reasons, _would_pass(members), folded)
-    return Verdict(effect, _code(point, raw, members), reasons, _would_pass(members), ())
+    given = Code.NO_RULE if code else _code(point, members)
+    return Verdict(effect, given, reasons, _would_pass(members), ())
 
 
-def _code(point: Point, raw: JsonObject, members: list[Any]) -> Code:
-    if raw.get("code") == Code.NO_RULE:
-        return Code.NO_RULE
+def _code(point: Point, members: list[Any]) -> Code:
     given = sorted({str(member["code"]) for member in members if type(member) is dict and "code" in member})
     for code in given:
         if code not in MAY_GIVE:

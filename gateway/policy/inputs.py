@@ -13,7 +13,8 @@ from gateway.model import Check, Facts, JsonObject, Outcome, Pin, Principal, Pro
 
 VERSION = 1
 LARGEST_INTEGER = 2**64 - 1
-"""Beyond it engines disagree: such integers stand as text."""
+SMALLEST_INTEGER = -(2**63)
+"""Beyond them engines disagree: such integers stand as text."""
 
 
 def for_call(proposal: Proposal, facts: Facts) -> JsonObject:
@@ -151,7 +152,7 @@ def _small(value: Any, value_bytes: int) -> Any:
         return {key: _small(each, value_bytes) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_small(each, value_bytes) for each in value]
-    if isinstance(value, int) and not -LARGEST_INTEGER <= value <= LARGEST_INTEGER:
+    if isinstance(value, int) and not SMALLEST_INTEGER <= value <= LARGEST_INTEGER:
         return str(value)
     return value
 

@@ -10,7 +10,7 @@ from typing import NoReturn
 from gateway.errors import ConfigError
 from gateway.policy import rules
 from gateway.policy.scopes import pattern_names
-from gateway.policy.syntax import Module, Node, Rule, Statement, name_of, walk
+from gateway.policy.syntax import Module, Node, Rule, Statement, name_of, walk, walk_query
 
 Names = frozenset[str]
 NONE: Names = frozenset()
@@ -63,15 +63,13 @@ class _Rule:
                 if statement.kind == "not":
                     self._unsafe_not(statement, bound, outside)
                 if statement.kind == "every":
-                    waiting.append(statement)
-                    break
+                    self._unsafe_line(statement, bound, outside)
                 waiting.append(statement)
                 continue
             bound = after
             bound, waiting = self._again(waiting, bound, outside, around)
         if waiting:
-            missing = [node for node in self._needed(waiting[-1], outside) if node.value not in bound]
-            self._unsafe(missing[0] if missing else waiting[-1])
+            self._unsafe_line(waiting[0], bound, outside)
         return bound
 
     def _again(
@@ -251,6 +249,12 @@ class _Rule:
             line=statement.line,
             column=statement.column,
         )
+
+    def _unsafe_line(self, statement: Statement, bound: Names, outside: Names) -> NoReturn:
+        inner = outside | frozenset(statement.names) | frozenset(_declared(statement.query))
+        nodes = [node for node in walk_query(statement.query) if node.kind == "var" and node.value not in inner]
+        missing = [node for node in (*self._needed(statement, outside), *nodes) if node.value not in bound]
+        self._unsafe(missing[0] if missing else statement)
 
     def _unsafe(self, at: Node | Statement) -> NoReturn:
         name = at.value if isinstance(at, Node) and at.kind == "var" else None

@@ -5,7 +5,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 import jiter
@@ -15,7 +15,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from gateway.errors import ConfigError
 from gateway.model import JsonObject
 from gateway.policy import archive
-from gateway.policy.inputs import LARGEST_INTEGER
+from gateway.policy.inputs import LARGEST_INTEGER, SMALLEST_INTEGER
 
 DATA_NAMES = ("data.json", "data.yaml", "data.yml")
 TEST_ENDING = "_test.rego"
@@ -58,8 +58,11 @@ def merged(data: Mapping[str, bytes], live: Mapping[str, bytes], place: Path) ->
 
 def parsed(body: bytes, file: Path) -> Any:
     """A data file's value: JSON as strictly as a message, YAML as far as it says JSON."""
-    value = _yaml(body, file) if file.suffix in {".yaml", ".yml"} else _json(body, file)
-    _check_value(value, "", file)
+    try:
+        value = _yaml(body, file) if file.suffix in {".yaml", ".yml"} else _json(body, file)
+        _check_value(value, "", file)
+    except RecursionError:
+        raise ConfigError("is nested too deep, or holds itself", file=str(file)) from None
     return value
 
 
@@ -67,7 +70,7 @@ def _folder(place: Path) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     for path in sorted(place.rglob("*")):
         relative = path.relative_to(place)
-        if any(part.startswith(".") for part in relative.parts) or not path.is_file():
+        if _is_hidden(relative) or not path.is_file():
             continue
         if path.suffix == ".rego" or path.name in DATA_NAMES:
             files[relative.as_posix()] = path.read_bytes()
@@ -79,7 +82,12 @@ def _tarball(place: Path) -> dict[str, bytes]:
         content = place.read_bytes()
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", file=str(place)) from error
-    return archive.unpack(content, file=str(place))
+    files = archive.unpack(content, file=str(place))
+    return {path: body for path, body in files.items() if not _is_hidden(PurePosixPath(path))}
+
+
+def _is_hidden(path: PurePath) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _text(body: bytes, file: Path) -> str:
@@ -117,12 +125,12 @@ def _check_value(value: Any, pointer: str, file: Path) -> None:
     elif isinstance(value, list):
         for place, each in enumerate(value):
             _check_value(each, f"{pointer}/{place}", file)
-    elif isinstance(value, int) and not -LARGEST_INTEGER <= value <= LARGEST_INTEGER:
-        raise ConfigError(f"{pointer}: integers of 2^64 and beyond should be given as text", file=str(file))
+    elif isinstance(value, int) and not SMALLEST_INTEGER <= value <= LARGEST_INTEGER:
+        raise ConfigError(f"{pointer or '/'}: integers beyond 64 bits should be given as text", file=str(file))
     elif value is not None and not isinstance(value, str | int | float):
-        raise ConfigError(f"{pointer}: {value} is no JSON value: put it in quotes", file=str(file))
+        raise ConfigError(f"{pointer or '/'}: {value} is no JSON value: put it in quotes", file=str(file))
     elif isinstance(value, float) and not abs(value) < float("inf"):
-        raise ConfigError(f"{pointer}: {value} is no JSON number", file=str(file))
+        raise ConfigError(f"{pointer or '/'}: {value} is no JSON number", file=str(file))
 
 
 def _merge(whole: JsonObject, part: JsonObject, file: str, pointer: str = "data") -> None:

@@ -265,6 +265,8 @@ class SqliteReader:
         return 0 if row is None or row[0] is None else int(row[0]) + 1
 
     def leaf(self, index: int) -> bytes | None:
+        if index >= 1 << 63:  # an operator may ask for any number; the driver takes no larger one
+            return None
         row = self._row("SELECT record FROM leaves WHERE idx = ?", index)
         return None if row is None else row[0]
 

@@ -114,7 +114,10 @@ async def test_a_policy_that_takes_too_long_on_every_call_is_refused_by_the_cana
 async def test_an_answer_that_came_too_late_denies_and_the_next_call_is_decided(
     talking: Client, folder: Folder, reached: Upstream
 ) -> None:
-    slow = rule('input.args.text != "slow"') + f'\ndeny contains "slow" if {{\n\tinput.args.text == "slow"\n\t{LONG} < 0\n}}\n'
+    slow = (
+        rule('input.args.text != "slow"')
+        + f'\ndeny contains "slow" if {{\n\tinput.args.text == "slow"\n\t{LONG} < 0\n}}\n'
+    )
     put(folder, slow + '\nallow contains "late" if input.args.text == "slow"\n')
     reloaded = await bascule(folder, "policy", "reload")
     assert reloaded.code == 0, reloaded.err

@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -124,7 +123,9 @@ async def test_without_a_token_no_address_tells_whether_something_is_there(
 
 
 @pytest.mark.promise("strangers.learn-nothing")
-@pytest.mark.parametrize("path", ["/", "/metrics", "/docs", "/console", "/mcp/", "/mcp/kept/x", "/mcp/view", "/healthz/"])
+@pytest.mark.parametrize(
+    "path", ["/", "/metrics", "/docs", "/console", "/mcp/", "/mcp/kept/x", "/mcp/view", "/healthz/"]
+)
 async def test_beside_the_two_health_checks_nothing_answers_without_a_token(
     served: Served, http: aiohttp.ClientSession, path: str
 ) -> None:

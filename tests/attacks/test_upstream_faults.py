@@ -100,7 +100,8 @@ class Scene:
         return result
 
     def row(self, run: str) -> RunRow:
-        return self._read(lambda reader: reader.run(run))
+        found: RunRow = self._read(lambda reader: reader.run(run))
+        return found
 
     def ending(self, run: str) -> JsonObject:
         """The settled record."""

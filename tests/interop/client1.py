@@ -43,10 +43,10 @@ async def _main(token: str, *addresses: str) -> None:
     seen = []
     async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}, trust_env=False) as http:
         for url, prefix in zip(addresses[::2], addresses[1::2], strict=True):
-            async with streamable_http_client(url, http_client=http) as (read, write, _):
-                async with ClientSession(read, write) as session:
-                    shaken = await session.initialize()
-                    seen.append({"version": shaken.protocolVersion, **await _seen(session, prefix)})
+            streams: Any = streamable_http_client(url, http_client=http)
+            async with streams as (read, write, _), ClientSession(read, write) as session:
+                shaken: Any = await session.initialize()
+                seen.append({"version": shaken.protocolVersion, **await _seen(session, prefix)})
     print(json.dumps(seen))
 
 

@@ -97,6 +97,7 @@ def test_what_was_stored_is_read_back(database: SqliteDatabase, reader: SqliteRe
     assert reader.tree() == TreeRow(1, HASH, HASH)
     assert reader.leaf(0) == b'{"run":"r1"}'
     assert reader.leaf(1) is None
+    assert reader.leaf(10**30) is None
     assert list(reader.leaves(0, 9)) == [(0, HASH, b'{"run":"r1"}')]
     assert reader.payload(0) == Payload(0, 50, HASH, b"sealed")
     assert reader.payload(1) is None

@@ -1,0 +1,197 @@
+"""What policies are asked: each document is what the schema says, and nothing too large or too great is in it."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import orjson
+import pytest
+
+from gateway.model import Check, Facts, JsonObject, Manifest, Principal, TypedValue
+from gateway.policy import inputs
+from gateway.policy.bundle import shipped
+from gateway.policy.decide import decide
+from gateway.policy.regorus import Regorus
+from tests import nouns
+from tests.policy import questions
+from tests.policy.folders import CALL
+
+SCHEMA = jsonschema_rs.validator_for(orjson.loads((shipped() / "schemas" / "input.json").read_bytes()))
+FACTS = Facts("2026-01-01T00:00:00Z", labels=("pii",), writes=2, sources=("web",), task_runs=3)
+MANIFEST = Manifest(("read", "egress"), "undo", trust="trusted", labels=("l",), destinations=("d",), inferred=True)
+PERSON = Principal("agent", "acme", ("dev", "ops"), "ann", ("planner",))
+FULL = nouns.proposal(
+    call=nouns.call(principal=PERSON),
+    pin=nouns.pin(manifest=MANIFEST),
+    typed={"/path": TypedValue("path", "/srv/a", {"inside": "/srv"}, "intent")},
+    checks=(Check("sql", "pass", 1, 2, "for the operator"),),
+)
+FAILED = Check("hidden_text", "fail", 100, 0, "for the operator")
+
+
+def listed() -> JsonObject:
+    pins = [nouns.pin(), nouns.pin("read_note", manifest=MANIFEST)]
+    return inputs.for_list(PERSON, "notes", pins, protocol="mcp", era="e", transport="http", labels=("pii",))
+
+
+DOCUMENTS = {
+    "call": inputs.for_call(FULL, FACTS),
+    "bare call": inputs.for_call(nouns.proposal(), questions.NOW),
+    "result": inputs.for_result(FULL, FACTS, nouns.outcome(tool_error=True), (FAILED,), [("tag", "/content/0")]),
+    "bare result": inputs.for_result(nouns.proposal(), questions.NOW, nouns.outcome()),
+    "list": listed(),
+}
+
+
+@pytest.mark.parametrize("what", DOCUMENTS)
+def test_every_document_is_what_the_schema_says(what: str) -> None:
+    SCHEMA.validate(orjson.loads(orjson.dumps(DOCUMENTS[what])))
+
+
+def test_a_document_of_a_call_holds_all_that_is_known() -> None:
+    document = orjson.loads(orjson.dumps(DOCUMENTS["call"]))
+    assert document["principal"] == {
+        "id": "agent",
+        "tenant": "acme",
+        "roles": ["dev", "ops"],
+        "person": "ann",
+        "chain": ["planner"],
+    }
+    assert document["call"] == {"kind": "tool", "protocol": "mcp", "era": "2026-07-28", "transport": "http"}
+    assert document["tool"]["manifest"] == {
+        "effects": ["read", "egress"],
+        "reversal": "undo",
+        "inferred": True,
+        "trust": "trusted",
+        "labels": ["l"],
+        "destinations": ["d"],
+    }
+    assert document["tool"]["pin"] == nouns.pin().digest
+    assert document["args"] == {"path": "notes/a.md", "text": "hello"}
+    assert document["typed"] == {"/path": {"inside": "/srv", "type": "path", "value": "/srv/a", "prov": "intent"}}
+    assert document["session"] == {"labels": ["pii"], "writes": 2, "sources": ["web"]}
+    assert (document["task"], document["time"]) == ({"id": "principal:agent", "runs": 3}, FACTS.time)
+    assert document["checks"] == [{"name": "sql", "verdict": "pass", "score": 1, "threshold": 2}]
+
+
+def test_what_a_type_adds_does_not_hide_the_value_itself() -> None:
+    typed = {"/a": TypedValue("url", "u", {"type": "x", "value": "y", "prov": "z", "host": "h"})}
+    document = inputs.for_call(nouns.proposal(typed=typed), FACTS)
+    assert document["typed"]["/a"] == {"type": "url", "value": "u", "prov": "argument", "host": "h"}
+
+
+def test_a_document_of_a_result_is_that_of_its_call_with_what_is_known_of_the_result() -> None:
+    document = DOCUMENTS["result"]
+    assert document["result"] == {
+        "size": 40,
+        "tool_error": True,
+        "findings": [{"kind": "tag", "where": "/content/0"}],
+    }
+    assert [check["name"] for check in document["checks"]] == ["sql", "hidden_text"]
+    rest = {key: value for key, value in document.items() if key not in {"point", "result", "checks"}}
+    assert rest == {key: value for key, value in DOCUMENTS["call"].items() if key not in {"point", "checks"}}
+
+
+def test_neither_a_results_text_nor_what_is_for_the_operator_is_in_a_document() -> None:
+    outcome = nouns.outcome("the text of the result")
+    document = orjson.dumps(inputs.for_result(FULL, FACTS, outcome, (FAILED,), [("tag", "/content/0")]))
+    assert b"the text of the result" not in document
+    assert b"for the operator" not in document
+
+
+def test_a_document_of_a_list_names_every_tool_and_no_time() -> None:
+    document = listed()
+    assert [tool["name"] for tool in document["tools"]] == ["write_note", "read_note"]
+    assert "time" not in document
+    assert document["session"] == {"labels": ("pii",)}
+
+
+def stands_for(value: bytes) -> JsonObject:
+    return {"digest": f"sha256:{hashlib.sha256(value).hexdigest()}", "length": len(value)}
+
+
+def judged(value: Any, value_bytes: int = 10) -> Any:
+    document, encoded = inputs.encode({"args": {"a": value}}, value_bytes)
+    assert orjson.loads(encoded) == orjson.loads(orjson.dumps(document))
+    return document["args"]["a"]
+
+
+@pytest.mark.parametrize(
+    ("value", "stands"),
+    [
+        ("x" * 10, "x" * 10),
+        ("x" * 11, stands_for(b"x" * 11)),
+        ("é" * 5, "é" * 5),
+        ("é" * 6, stands_for("é".encode() * 6)),
+        ([1, 2, 3, 4], [1, 2, 3, 4]),
+        ([1, 2, 3, 45, 6], stands_for(b"[1,2,3,45,6]")),
+        ({"k": "123"}, {"k": "123"}),
+        ({"k": "1234567"}, stands_for(b'{"k":"1234567"}')),
+        (1, 1),
+        (True, True),
+        (None, None),
+        (1.5, 1.5),
+    ],
+    ids=str,
+)
+def test_a_value_above_the_limit_stands_as_its_digest_and_length(value: Any, stands: Any) -> None:
+    assert judged(value) == stands
+
+
+def test_a_long_text_inside_a_value_stands_alone_where_the_rest_is_small() -> None:
+    long = "x" * 300
+    value = {"deep": [{"text": long}], "short": "s"}
+    assert judged(value, 200) == {"deep": [{"text": stands_for(long.encode())}], "short": "s"}
+
+
+def test_typed_values_are_bounded_as_arguments_are() -> None:
+    document = {"args": {"a": "s"}, "typed": {"/a": {"value": "x" * 300}}, "other": "y" * 300}
+    bounded, _ = inputs.encode(document, 200)
+    assert bounded == {**document, "typed": {"/a": {"value": stands_for(b"x" * 300)}}}
+
+
+def test_a_document_without_arguments_is_encoded_whole() -> None:
+    document = listed()
+    bounded, encoded = inputs.encode(document, 10)
+    assert bounded == document
+    assert encoded == orjson.dumps(document)
+
+
+def test_a_small_document_is_judged_as_it_is() -> None:
+    document = questions.call()
+    same, encoded = inputs.encode(document, 65_536)
+    assert same is document
+    assert encoded == orjson.dumps(document)
+
+
+def test_bounding_leaves_the_proposal_alone() -> None:
+    document = {"args": {"a": ["x" * 20]}}
+    inputs.encode(document, 10)
+    assert document == {"args": {"a": ["x" * 20]}}
+
+
+@pytest.mark.parametrize(
+    ("number", "stands"),
+    [
+        (2**64 - 1, 2**64 - 1),
+        (2**64, "18446744073709551616"),
+        (10**40, str(10**40)),
+        (-(2**63), -(2**63)),
+        (-(2**63) - 1, "-9223372036854775809"),
+        (-(2**64), "-18446744073709551616"),
+    ],
+)
+def test_an_integer_beyond_64_bits_stands_as_text(number: int, stands: object) -> None:
+    assert judged(number, 65_536) == stands
+    assert judged([{"n": number}], 65_536) == [{"n": stands}]
+
+
+@pytest.mark.parametrize("number", [2**64 - 1, 2**64, -(2**63), -(2**63) - 1, 2**53 + 1])
+async def test_a_policy_can_tell_the_greatest_integers_apart(tmp_path: Path, number: int) -> None:
+    written = number if inputs.SMALLEST_INTEGER <= number <= inputs.LARGEST_INTEGER else f'"{number}"'
+    policy = CALL + f'allow contains "exactly" if input.args.n == {written}\n'
+    pdp = Regorus(questions.loaded(tmp_path, policy))
+    for sent, effect in ((number, "allow"), (number - 1, "deny"), (number + 1, "deny")):
+        asked = inputs.for_call(nouns.proposal(call=nouns.call(arguments={"n": sent})), questions.NOW)
+        assert (await decide(pdp, questions.Point.CALL, asked, id="d")).effect == effect
