@@ -12,6 +12,7 @@ from gateway.policy import inputs
 from gateway.policy.decide import hidden as hidden_by
 from gateway.registry import PinChange, lockfile
 from gateway.registry.registry import UNKNOWN
+from gateway.wire import mcp
 
 STALE_SECONDS = 60.0
 """A list older than this is fetched again behind the next call, so that a definition that changes is seen."""
@@ -84,15 +85,24 @@ async def list_tools(principal: Principal, endpoint: Endpoint, era: str, session
 
 
 async def input_schema(principal: Principal, endpoint: Endpoint, name: str, gw: Gateway) -> JsonObject | None:
-    """The arguments' schema of a tool this principal may know of; None for every other name."""
-    upstream, tool = (endpoint.upstreams[0], name)
-    if endpoint.qualified:
-        upstream, _, tool = name.partition("__")
+    """The arguments' schema of a tool whose calls must repeat arguments as headers; None for every other name,
+    and where this principal may not know of the tool."""
     pin = gw.registry.find(endpoint, name)
-    if pin is None or tool in await hidden(principal, upstream, f"principal:{principal.id}", "2026-07-28", gw):
+    if pin is None or not _repeats_arguments(pin, gw):
         return None
-    schema = pin.definition.get("inputSchema")
-    return schema if isinstance(schema, dict) else None
+    if pin.name in await hidden(principal, pin.upstream, f"principal:{principal.id}", mcp.LATEST_MODERN, gw):
+        return None
+    schema: JsonObject = pin.definition["inputSchema"]
+    return schema
+
+
+def _repeats_arguments(pin: Pin, gw: Gateway) -> bool:
+    known = gw.repeating.get(pin.digest)
+    if known is None:
+        if len(gw.repeating) >= KEPT:
+            gw.repeating.clear()
+        known = gw.repeating[pin.digest] = bool(mcp.param_headers(pin.definition.get("inputSchema")))
+    return known
 
 
 async def hidden(principal: Principal, upstream: str, session: str, era: str, gw: Gateway) -> frozenset[str]:
@@ -147,8 +157,11 @@ async def refreshed_quietly(upstream: str, gw: Gateway) -> None:
 
 async def _fetched(upstream: str, gw: Gateway) -> Failed | Refused | None:
     """The fetch itself; a failure is a value, for whoever of the many waiters is still there to raise."""
+    executor = gw.executors.get(upstream)
     try:
-        definitions = await gw.executors[upstream].tools()
+        definitions = await executor.tools() if executor else []
+        if executor is None or gw.executors.get(upstream) is not executor:  # a reload: these are another server's tools
+            return Refused(Code.UPSTREAM_UNAVAILABLE, "the upstream was reconfigured meanwhile")
         await keep(gw.registry.offer(upstream, definitions), gw)
     except Failed as failure:
         return failure

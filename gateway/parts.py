@@ -10,7 +10,7 @@ from gateway.config import Settings
 from gateway.errors import Failed, Refused
 from gateway.executors import Executor
 from gateway.facts import Sessions
-from gateway.model import Record
+from gateway.model import Digest, Record
 from gateway.policy import Pdp
 from gateway.registry import Registry
 from gateway.storage.database import Reader
@@ -75,3 +75,5 @@ class Gateway:
     """Held while pins are recorded and written."""
     shown: dict[ShownKey, frozenset[str]] = field(default_factory=dict)
     """What each principal does not see, as long as nothing the answer depends on has changed."""
+    repeating: dict[Digest, bool] = field(default_factory=dict)
+    """By pin: whether its calls must repeat arguments as headers (`x-mcp-header`)."""

@@ -23,7 +23,7 @@ from gateway.audit import keys
 from gateway.errors import ConfigError
 from gateway.settings import default_origin
 
-TOKEN_PREFIX = "bascule_"  # noqa: S105 - not a secret: it lets scanners of leaked secrets know ours
+TOKEN_PREFIX = "bascule_"
 
 _TEMPLATE = """\
 # Settings of this gateway: every key is in docs/config.md, an unknown one is an error.

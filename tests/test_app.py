@@ -11,12 +11,14 @@ import aiohttp
 import orjson
 import pytest
 
-from gateway import admin, app
+from gateway import admin, app, listing
 from gateway.audit import keys
 from gateway.config import load
-from gateway.errors import ConfigError, LogUnavailable
+from gateway.errors import ConfigError, LogUnavailable, Refused
+from gateway.model import JsonObject
 from gateway.storage.sqlite import SqliteReader
 from gateway.transports.control import ask
+from tests import nouns
 from tests.attacks.clients import client, decision
 from tests.attacks.upstreams import Upstream, upstream
 from tests.commands import refused_start
@@ -130,6 +132,35 @@ async def test_a_reload_that_fails_changes_nothing(folder: Folder) -> None:
         with pytest.raises(LogUnavailable):
             await serving_gateway.reload(operator=WHO)
         assert (gw.settings, gw.pdp, gw.registry.revision, dict(gw.executors)) == before
+        await _close(gw)
+
+
+@pytest.mark.promise("reload")
+@pytest.mark.parametrize("left", [{}, {"kept": {"url": "http://127.0.0.1:1/mcp"}}], ids=["removed", "moved"])
+async def test_a_list_that_was_asked_for_before_a_reload_is_not_taken_for_the_new_servers(
+    folder: Folder, left: dict[str, Any]
+) -> None:
+    asked, answered = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> list[JsonObject]:
+        asked.set()
+        await answered.wait()
+        return [nouns.WRITE_NOTE]
+
+    folder.write()
+    async with app.opened(load(folder.config)) as gw:
+        await gw.executors["kept"].close()
+        gw.executors["kept"] = Scripted(lists=slow)
+        listing_before = asyncio.ensure_future(listing.refresh("kept", gw))
+        await asked.wait()
+        folder.upstreams = left
+        folder.write()
+        await app.Serving(gw).reload(operator=WHO)
+        answered.set()
+        with pytest.raises(Refused, match="reconfigured"):
+            await listing_before
+        assert "kept" not in gw.listed
+        assert gw.registry.lock() == {}
         await _close(gw)
 
 

@@ -1,7 +1,6 @@
 """Which tools there are, and who sees them."""
 
 import asyncio
-from pathlib import Path
 
 import pytest
 
@@ -109,10 +108,20 @@ async def test_drift_is_told_only_to_those_who_may_know_of_the_tool(path: DataPa
     assert (seen.value.code, unseen.value.code) == (Code.TOOL_DRIFTED, Code.TOOL_UNKNOWN)
 
 
-async def test_the_headers_of_a_hidden_tool_are_not_told_either(path: DataPath, tmp_path: Path) -> None:
-    path.use(HIDE_WRITES)
+ROUTED = {
+    "name": "route",
+    "inputSchema": {"type": "object", "properties": {"region": {"type": "string", "x-mcp-header": "Region"}}},
+}
+
+
+async def test_only_tools_that_repeat_arguments_as_headers_are_looked_up_and_hidden_ones_are_not_told(
+    path: DataPath,
+) -> None:
+    path.use('package bascule.list\nhide contains "route" if input.principal.id == "reader"\n')
+    path.executor.listed = [nouns.WRITE_NOTE, ROUTED]
     await names(path)
     ask = listing.input_schema
-    assert await ask(nouns.AGENT, nouns.NOTES, "write_note", path.gw) == nouns.WRITE_NOTE["inputSchema"]
-    assert await ask(READER, nouns.NOTES, "write_note", path.gw) is None
+    assert await ask(nouns.AGENT, nouns.NOTES, "route", path.gw) == ROUTED["inputSchema"]
+    assert await ask(READER, nouns.NOTES, "route", path.gw) is None
+    assert await ask(nouns.AGENT, nouns.NOTES, "write_note", path.gw) is None
     assert await ask(nouns.AGENT, ALL, "notes__no_such", path.gw) is None

@@ -251,9 +251,9 @@ class _Rule:
         )
 
     def _unsafe_line(self, statement: Statement, bound: Names, outside: Names) -> NoReturn:
-        inner = outside | frozenset(statement.names) | frozenset(_declared(statement.query))
+        inner = outside | frozenset(statement.names) | frozenset(_declared((statement, *statement.query)))
         nodes = [node for node in walk_query(statement.query) if node.kind == "var" and node.value not in inner]
-        missing = [node for node in (*self._needed(statement, outside), *nodes) if node.value not in bound]
+        missing = [node for node in (*self._needed(statement, inner), *nodes) if node.value not in bound]
         self._unsafe(missing[0] if missing else statement)
 
     def _unsafe(self, at: Node | Statement) -> NoReturn:

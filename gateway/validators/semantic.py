@@ -72,17 +72,17 @@ def _found(at: Any, tokens: tuple[str, ...], pointer: str) -> Iterator[tuple[str
         yield pointer, at
         return
     token, rest = tokens[0], tokens[1:]
-    if token == "*" and isinstance(at, list):  # noqa: S105 - a token of a JSON pointer
+    if token == "*" and isinstance(at, list):
         for index, element in enumerate(at):
             yield from _found(element, rest, f"{pointer}/{index}")
-    elif token != "*" and isinstance(at, dict):  # noqa: S105 - the same
+    elif token != "*" and isinstance(at, dict):
         if token in at:
             yield from _found(at[token], rest, f"{pointer}/{escaped(token)}")
     elif token.isdecimal() and isinstance(at, list):
         if int(token) < len(at):
             yield from _found(at[int(token)], rest, f"{pointer}/{token}")
     else:
-        kind = "an array" if token == "*" else "an object"  # noqa: S105 - the same
+        kind = "an array" if token == "*" else "an object"
         raise _refused(pointer or "/", f"must be {kind}", f"{kind}, as the manifest describes it")
 
 

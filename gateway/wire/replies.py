@@ -24,9 +24,7 @@ def refusal(
     if kind != "tool":
         return Reply(error={"code": JSONRPC_NUMBER[code], "message": reason, "data": told})
     sentence = f"{code.value}: {reason}." + (f" It would pass with: {would_pass}." if would_pass else "")
-    return Reply(
-        result={"content": [{"type": "text", "text": sentence}], "isError": True, "_meta": {DECISION: told}}
-    )
+    return Reply(result={"content": [{"type": "text", "text": sentence}], "isError": True, "_meta": {DECISION: told}})
 
 
 def unknown(reason: str) -> Reply:

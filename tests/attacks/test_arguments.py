@@ -118,9 +118,7 @@ async def test_neither_side_sees_the_others_credentials(talking: Client, reached
 
 
 @pytest.mark.promise("secrets-stay-inside")
-async def test_an_error_with_a_secret_in_its_text_does_not_reach_the_caller(
-    talking: Client, reached: Upstream
-) -> None:
+async def test_an_error_with_a_secret_in_its_text_does_not_reach_the_caller(talking: Client, reached: Upstream) -> None:
     async def leaks(kept: Upstream, message: dict[str, object]) -> dict[str, object]:
         return {"error": {"code": -32000, "message": "login failed for admin:upstream-secret at 10.0.0.7"}}
 

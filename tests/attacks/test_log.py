@@ -95,9 +95,11 @@ async def test_a_log_cut_short_is_told_by_a_head_that_was_kept_elsewhere(folder:
         folder.upstreams = {"kept": {"url": reached.url}}
         async with serving(folder) as served, client(served.url("kept")) as talking:
             await talking.call("write_note", {"path": "notes/b.md", "text": "x"})
-    (head,) = sqlite3.connect(folder.state / "bascule.db").execute(
-        "SELECT note FROM heads ORDER BY size DESC LIMIT 1"
-    ).fetchone()
+    (head,) = (
+        sqlite3.connect(folder.state / "bascule.db")
+        .execute("SELECT note FROM heads ORDER BY size DESC LIMIT 1")
+        .fetchone()
+    )
     kept = tmp_path / "head.txt"
     kept.write_text(head)
     words = ("audit", "verify", "-c", str(folder.config), "--head", str(kept))

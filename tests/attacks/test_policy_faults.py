@@ -14,7 +14,7 @@ from tests.serving import ALLOW_READS_AND_NOTES, Folder, serving
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 GOOD = ALLOW_READS_AND_NOTES
-LONG = "count([1 | some a in numbers.range(1, 2000); some b in numbers.range(1, 2000); a == b])"
+LONG = "count([1 | some a in numbers.range(1, 800); some b in numbers.range(1, 800); a == b])"
 REPLACED = """package bascule.call
 
 default allow := false

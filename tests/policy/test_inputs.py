@@ -111,7 +111,7 @@ def stands_for(value: bytes) -> JsonObject:
     return {"digest": f"sha256:{hashlib.sha256(value).hexdigest()}", "length": len(value)}
 
 
-def judged(value: Any, value_bytes: int = 10) -> Any:
+def judged(value: Any, value_bytes: int = 200) -> Any:
     document, encoded = inputs.encode({"args": {"a": value}}, value_bytes)
     assert orjson.loads(encoded) == orjson.loads(orjson.dumps(document))
     return document["args"]["a"]
@@ -120,20 +120,20 @@ def judged(value: Any, value_bytes: int = 10) -> Any:
 @pytest.mark.parametrize(
     ("value", "stands"),
     [
-        ("x" * 10, "x" * 10),
-        ("x" * 11, stands_for(b"x" * 11)),
-        ("é" * 5, "é" * 5),
-        ("é" * 6, stands_for("é".encode() * 6)),
-        ([1, 2, 3, 4], [1, 2, 3, 4]),
-        ([1, 2, 3, 45, 6], stands_for(b"[1,2,3,45,6]")),
-        ({"k": "123"}, {"k": "123"}),
-        ({"k": "1234567"}, stands_for(b'{"k":"1234567"}')),
+        ("x" * 200, "x" * 200),
+        ("x" * 201, stands_for(b"x" * 201)),
+        ("é" * 100, "é" * 100),
+        ("é" * 101, stands_for("é".encode() * 101)),
+        ([11] * 66, [11] * 66),
+        ([11] * 67, stands_for(b"[" + b"11," * 66 + b"11]")),
+        ({"k": "x" * 192}, {"k": "x" * 192}),
+        ({"k": "x" * 193}, stands_for(b'{"k":"' + b"x" * 193 + b'"}')),
         (1, 1),
         (True, True),
         (None, None),
         (1.5, 1.5),
     ],
-    ids=str,
+    ids=range(12),
 )
 def test_a_value_above_the_limit_stands_as_its_digest_and_length(value: Any, stands: Any) -> None:
     assert judged(value) == stands

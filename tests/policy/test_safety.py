@@ -36,7 +36,7 @@ def test_the_commonest_mistake_is_refused_with_its_fix(tmp_path: Path) -> None:
         ("every x in input.a { x == y }\n\tinput.b[y]", "`y` has no value here"),
         ("count({k: 1 | input.a}) == 1", "`k` has no value here"),
         ("some y in input.a\n\tinput.b[y] == {z | z := y}", "`y` has no value here"),
-        ("x = [x | input.a]\n\tx == input.b", "something here never gets a value"),
+        ("x = [x | input.a]\n\tx == input.b", "`x` has no value here"),
         ("input.a with input.b as z", "`z` has no value here"),
         ("some x in [y]\n\tx == 1", "`y` has no value here"),
     ],
