@@ -147,12 +147,15 @@ def _run(where: str, token: str | None, ask: Callable[["Client"], Awaitable[Json
         async with _connected(where, token, statuses) as client:
             return await ask(client)
 
+    problem: BasculeError
     try:
         return asyncio.run(conversation())
     except* MCPError as problems:
-        raise _told(_first(problems), statuses[-1], where) from None
+        problem = _told(_first(problems), statuses[-1], where)
     except* (httpx2.TransportError, OSError):
-        raise BasculeError(f"no gateway answers at {where}: is `bascule serve` running?") from None
+        problem = BasculeError(f"no gateway answers at {where}: is `bascule serve` running?")
+    # Not raised above: what an `except*` raises comes out in a group.
+    raise problem
 
 
 @asynccontextmanager

@@ -20,6 +20,7 @@ def serve(*, config: options.Config = None) -> None:
     from gateway import app
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     raise typer.Exit(app.serve(settings))
 
 

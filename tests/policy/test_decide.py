@@ -26,7 +26,7 @@ ASK: JsonObject = {"effect": "require_approval", "reasons": ["see it"], "obligat
 TIMEOUT: JsonObject = {"type": "timeout", "seconds": 5}
 
 
-class PanicException(BaseException):  # noqa: N818 - as the engine calls it
+class PanicException(BaseException):
     """What a panic looks like: no `Exception`."""
 
 

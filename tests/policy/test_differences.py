@@ -26,7 +26,7 @@ def test_a_builtin_that_differs_names_the_engine_that_has_it_right(tmp_path: Pat
     ("lines", "problem"),
     [
         ('graphql.is_valid("a", "b")', "has no `graphql.is_valid`: set `policy.engine: opa`"),
-        ('io.jwt.decode(input.x)', "has no `io.jwt.decode`"),
+        ("io.jwt.decode(input.x)", "has no `io.jwt.decode`"),
         ("net.cidr_merge([]) == []", "has no `net.cidr_merge`"),
         ("any(input.x)", "`any` is gone from Rego v1"),
         ("print(input.x)", "`print` is for tests"),
@@ -44,7 +44,7 @@ def test_a_builtin_that_differs_names_the_engine_that_has_it_right(tmp_path: Pat
         ('sprintf("%v", [1]) == "1"', "`%v` writes some values differently"),
         ('sprintf("%5.1f", [1]) == "1"', "`%5.1f` writes some values differently"),
         ('sprintf("100%", []) == "1"', "`%` writes some values differently"),
-        ("sprintf(input.x, []) == \"1\"", "should be a text written here"),
+        ('sprintf(input.x, []) == "1"', "should be a text written here"),
     ],
 )
 def test_what_would_be_answered_otherwise_is_refused(tmp_path: Path, lines: str, problem: str) -> None:
@@ -64,12 +64,12 @@ def test_a_glob_from_data_is_refused_where_data_holds_an_empty_alternative(tmp_p
     "lines",
     [
         'glob.match("a/{b,c}/*", ["/"], input.x)',
-        'glob.match(data.pattern, [], input.x)',
-        'p := data.pattern\n\tglob.match(p, [], input.x)',
-        'every p in data.globs { glob.match(p, [], input.x) }',
+        "glob.match(data.pattern, [], input.x)",
+        "p := data.pattern\n\tglob.match(p, [], input.x)",
+        "every p in data.globs { glob.match(p, [], input.x) }",
         'sprintf("%s is %d of 100%%", [input.x, 5]) == input.y',
         "input.x == 1 with input.args as 2 with data.k as 3",
-        "startswith(input.x, \"a\")",
+        'startswith(input.x, "a")',
     ],
 )
 def test_what_is_answered_alike_is_loaded(tmp_path: Path, lines: str) -> None:

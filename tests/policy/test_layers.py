@@ -137,7 +137,7 @@ REFUSED = [
     ('package bascule.call\n\nhide contains "x"\n', 3, "`hide` has no meaning at `call`: it takes deny,"),
     ('package bascule.list\n\ndeny contains "x"\n', 3, "`deny` has no meaning at `list`: it takes hide"),
     ('package bascule.list.notes\n\nallow contains "x"\n', 3, "`allow` has no meaning at `list`: it takes hide"),
-    ("package bascule.call\n\ndefault allow := false\n", 3, 'drop this line (nothing said already means the default)'),
+    ("package bascule.call\n\ndefault allow := false\n", 3, "drop this line (nothing said already means the default)"),
     ("package bascule.call\n\nallow := true\n", 3, '`allow` is a set of reasons: write `allow contains "why" if …`'),
     ("package bascule.call\n\nallow if input.x\n", 3, '`allow` is a set of reasons: write `allow contains "why" if …`'),
     ("package bascule.call\n\nallow(x) := x\n", 3, "`allow` is a set of reasons"),

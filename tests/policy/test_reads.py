@@ -41,9 +41,12 @@ def read(made: Bundle) -> frozenset[tuple[str, ...]]:
         ('deny contains "x" if data[input.args.x] == 1', {("args", "x")}),
         ('deny contains "x" if data.acme.own', {("task", "id")}),
         ('deny contains "x" if data.acme', {("task", "id")}),
-        ('deny contains "x" if other with input.args as input.task.id\n\nother if input.args.n', {("args",), ("task", "id")}),
+        (
+            'deny contains "x" if other with input.args as input.task.id\n\nother if input.args.n',
+            {("args",), ("task", "id")},
+        ),
         ('deny contains "x" if count([1 | input.args.n == 1]) == 1', {("args", "n")}),
-        ('deny contains input.args.n if every x in input.roles { x == 1 }', {("args", "n"), ("roles",)}),
+        ("deny contains input.args.n if every x in input.roles { x == 1 }", {("args", "n"), ("roles",)}),
         ("hint := input", set()),
     ],
 )
@@ -145,5 +148,7 @@ def test_the_decision_on_what_is_read_is_the_decision_on_everything(tmp_path: Pa
         wanted = reads.of_points(syntax.modules(engine.get_ast_as_json()))[Point.CALL]
         for _ in range(10):
             judged = document(random)
-            assert answer(engine, judged) == answer(engine, reads.project(judged, wanted)), made.files["policies/a.rego"]
+            assert answer(engine, judged) == answer(engine, reads.project(judged, wanted)), made.files[
+                "policies/a.rego"
+            ]
             compared += 1

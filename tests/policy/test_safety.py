@@ -30,7 +30,7 @@ def test_the_commonest_mistake_is_refused_with_its_fix(tmp_path: Path) -> None:
         ("startswith(x, input.y)", "`x` has no value here"),
         ("input.a[i] == count(i)", "`i` has no value here"),
         ("x = y", "`x` has no value here"),
-        ('{x} = input.a\n\tx == 1', "`x` has no value here"),
+        ("{x} = input.a\n\tx == 1", "`x` has no value here"),
         ("input.x == _", "`_` stands for a value here, but has none"),
         ("every _ in input.a { _ == 1 }", "`_` stands for a value"),
         ("every x in input.a { x == y }\n\tinput.b[y]", "`y` has no value here"),
@@ -47,7 +47,9 @@ def test_a_variable_without_a_value_is_refused(tmp_path: Path, lines: str, probl
     assert said.startswith("a.rego:")
 
 
-@pytest.mark.parametrize("head", ["deny contains x if input.y", "v := x if input.y", "m[x] := 1 if input.y", "f(_) := x"])
+@pytest.mark.parametrize(
+    "head", ["deny contains x if input.y", "v := x if input.y", "m[x] := 1 if input.y", "f(_) := x"]
+)
 def test_a_head_without_a_value_is_refused(tmp_path: Path, head: str) -> None:
     assert "`x` has no value here" in refusal(tmp_path, head)
 

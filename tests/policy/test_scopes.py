@@ -45,7 +45,7 @@ def test_an_argument_is_used_and_not_declared_again(tmp_path: Path) -> None:
     [
         "x := 1\n\tcount([y | some y in input.y]) == x",
         "some x in input.y\n\tevery z in input.b { z == x }",
-        "[x, {\"a\": y}] := input.pair\n\tx == y",
+        '[x, {"a": y}] := input.pair\n\tx == y',
         "some i\n\tinput.a[i] == input.b[i]",
         "x := input.a with input.a as 1\n\tx == 1",
     ],

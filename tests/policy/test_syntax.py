@@ -72,7 +72,14 @@ def test_rules_tell_their_kind_name_and_place() -> None:
 
 def test_lines_tell_their_kind_even_after_letters_of_two_bytes() -> None:
     query = module().rules[3].bodies[0].query
-    assert [statement.kind for statement in query] == ["some_in", "expression", "not", "every", "expression", "expression"]
+    assert [statement.kind for statement in query] == [
+        "some_in",
+        "expression",
+        "not",
+        "every",
+        "expression",
+        "expression",
+    ]
     assert query[3].names == ("x",)
     assert [(name_of(target), value.kind) for target, value in query[5].mods] == [("input.args", "object")]
     assert [statement.kind for statement in syntax.statements(query)].count("not") == 2
