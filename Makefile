@@ -35,7 +35,7 @@ bench: .venv/dev.stamp .venv-fastmcp/stamp    ## all rows in one interleaved run
 	@$(BIN)/python -m bench $(if $(filter short,$(BENCH)),--short)
 
 docs: .venv/dev.stamp    ## write the generated reference pages again
-	@$(BIN)/cog -r -P docs/*.md
+	@$(BIN)/python docs/reference.py && $(BIN)/cog -r -P docs/*.md
 
 format: .venv/dev.stamp    ## format and fix what can be fixed
 	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --fix --quiet .

@@ -86,7 +86,7 @@ def test_the_default_state_folder_is_the_users(file: Path, monkeypatch: pytest.M
         ("policy: {data: [{name: a}]}\n", 3, 17, "policy.data[0].file: is missing"),
         ("principals: {a: {token_sha256: ab}}\n", 3, 32, "64 lower-case hex digits"),
         ("views:\n  v: [crm]\n", 4, 3, "names 'crm', which is no upstream"),
-        ("limits: {depth: 1000}\n", 3, 17, "limits.depth: should be less than or equal to 256"),
+        ("limits: {depth: 1000}\n", 3, 17, "limits.depth: should be less than or equal to 192"),
         ("limits: {depth: 12345678901234567890123}\n", 1, 1, "64 bits"),
         ("limits: {depth: 0x}\n", 3, 17, "limits.depth: should be a valid integer"),
         ("policy: {bundle: !env X}\n", 3, 18, "policy.bundle: YAML tags are not read here"),

@@ -110,6 +110,10 @@ def node_reader(reader: Reader, size: int) -> merkle.Node:
     return node
 
 
+UNSIGNED_START = 32
+"""A start signs its first records before it listens: more than these were under a head once."""
+
+
 def trusted(reader: Reader, known: note.Verifier) -> tuple[Tree, Head | None]:
     """The stored tree and its newest head, where leaves, tiles, row and signature agree.
 
@@ -123,6 +127,8 @@ def trusted(reader: Reader, known: note.Verifier) -> tuple[Tree, Head | None]:
     if tree.row != row:
         raise Fatal(f"the stored leaves do not make the stored root of size {row.size}")
     if head is None:
+        if row.size > UNSIGNED_START:
+            raise Fatal(f"{row.size} leaves are stored and no signed head: the heads were taken away")
         return tree, None
     try:
         said = note.open_checkpoint(head.note, known)

@@ -131,7 +131,7 @@ _MESSAGE = re.compile(r"^error: (?P<message>.*)$", re.MULTILINE)
 _NEWER = (
     ('$"', 'a text with `$"…"`'),
     ("$`", "a text with `$`…``"),
-    ("{", "a body after `not`"),
+    ("not {", "a body after `not`"),
 )
 
 
@@ -143,15 +143,26 @@ def fault(error: str, file: str, text: str) -> ConfigError:
         return ConfigError(f"is not Rego that can be loaded: {message}", file=file)
     line, column = int(place["line"]), int(place["column"])
     lines = text.splitlines()
+    if 0 < line <= len(lines):
+        column = _column(lines[line - 1], column)
     rest = lines[line - 1][column - 1 :] if 0 < line <= len(lines) else ""
-    before = lines[line - 1][: column - 1].rstrip() if rest else ""
     for sign, name in _NEWER:
-        if rest.startswith(sign) and (sign != "{" or before.endswith("not")):
+        if rest.startswith(sign):
             message = f"{name} is newer than the engine in process: write it otherwise, or set `policy.engine: opa`"
             break
     else:
         message = f"is not valid Rego: {message}"
     return ConfigError(message, file=place["file"] or file, line=line, column=column)
+
+
+def _column(line: str, column: int) -> int:
+    """The engine counts a tab as four."""
+    width = 1
+    for place, letter in enumerate(line, start=1):
+        if width >= column:
+            return place
+        width += 4 if letter == "\t" else 1
+    return len(line) + 1
 
 
 def _digest(content: bytes) -> Digest:

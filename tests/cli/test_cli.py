@@ -58,7 +58,7 @@ def test_the_commands_of_this_stage_are_there() -> None:
     wanted = ["init", "add", "remove", "serve", "doctor", "call", "tools", "version"]
     groups = {
         "upstream": "list show accept quarantine",
-        "policy": "test check eval reload",
+        "policy": "test check eval reload build",
         "audit": "tail show verify prove",
         "runs": "list",
     }

@@ -24,14 +24,14 @@ async def test_an_allow_for_everything_still_denies_the_reserved_call(tmp_path: 
     assert await canaries.prove(Regorus(loaded(tmp_path, 'allow contains "yes" if true')))
 
 
-@pytest.mark.promise("fail_closed")
+@pytest.mark.promise("fail-closed")
 async def test_a_rule_that_fails_on_a_worst_input_is_refused(tmp_path: Path) -> None:
     pdp = Regorus(loaded(tmp_path, 'deny contains "x" if to_number(input.args.text) > 5'))
     with pytest.raises(ConfigError, match="the policy fails at `call` on a canary"):
         await canaries.prove(pdp)
 
 
-@pytest.mark.promise("fail_closed")
+@pytest.mark.promise("fail-closed")
 async def test_a_panic_on_a_worst_input_is_refused() -> None:
     entry = (bundle.shipped() / "call.rego").read_text()
     panics = 'package bascule.call\n\ndeny contains "x" if strings.count(input.args.path, input.args.text) > 5\n'
@@ -41,7 +41,7 @@ async def test_a_panic_on_a_worst_input_is_refused() -> None:
         await canaries.prove(pdp)
 
 
-@pytest.mark.promise("fail_closed")
+@pytest.mark.promise("fail-closed")
 async def test_a_policy_that_takes_too_long_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pdp = Regorus(loaded(tmp_path, 'allow contains "x" if input.args.path'))
     monkeypatch.setitem(engine_in_process.LONGEST_NS, Point.CALL, -1)
@@ -49,7 +49,7 @@ async def test_a_policy_that_takes_too_long_is_refused(tmp_path: Path, monkeypat
         await canaries.prove(pdp)
 
 
-@pytest.mark.promise("fail_closed")
+@pytest.mark.promise("fail-closed")
 async def test_an_engine_that_allows_the_reserved_call_is_refused(tmp_path: Path) -> None:
     class Allowing(Regorus):
         async def evaluate(self, point: Point, document: JsonObject) -> Any:

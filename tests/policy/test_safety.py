@@ -7,7 +7,7 @@ import pytest
 from tests.policy.rego import refusal
 
 
-@pytest.mark.promise("fail_closed")
+@pytest.mark.promise("fail-closed")
 def test_the_commonest_mistake_is_refused_with_its_fix(tmp_path: Path) -> None:
     said = refusal(tmp_path, 'deny contains "x" if not input.principal.roles[_] == "admin"')
     assert said.startswith("a.rego:3:22: a wildcard under `not`")
