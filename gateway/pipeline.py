@@ -12,7 +12,7 @@ import logging
 from dataclasses import replace
 
 from gateway import listing
-from gateway.audit import records
+from gateway.audit import proof, records
 from gateway.audit.ids import uuid7
 from gateway.errors import SOFTENED_BY_SHADOW, Failed, LogUnavailable, Refused
 from gateway.model import (
@@ -189,9 +189,9 @@ async def release(
         run, ending, code=code, outcome=outcome, checks=screened.checks, decision=verdict, labels=learned
     )
     seen = gw.sessions.learn(proposal, labels=learned, wrote=not READ_ONLY.issuperset(pin.manifest.effects))
-    await gw.log.append([record], [RunEnded(run, after_ending(ending), ending, code), *seen])
+    stored = await gw.log.append([record], [RunEnded(run, after_ending(ending), ending, code), *seen])
     # Point of no return: the ending is durable, and only now is anything of the result told.
-    return reply
+    return await _with_receipt(reply, proposal.call, stored.first, gw)
 
 
 async def fail(run: RunId, proposal: Proposal, failure: Failed, gw: Gateway) -> Reply:
@@ -230,6 +230,18 @@ _UNKNOWN = "the call ran and how it ended could not be established; do not repea
 
 def _unsettled(run: RunId) -> Reply:
     return replies.refusal(Code.OUTCOME_UNKNOWN, _UNKNOWN, run=run)
+
+
+async def _with_receipt(reply: Reply, call: Call, index: int, gw: Gateway) -> Reply:
+    """The reply with the proof of its record, where the client asked for one (surface.md, `bascule/receipt`)."""
+    if not call.meta.get(replies.RECEIPT) or reply.result is None:
+        return reply
+    try:
+        head = await gw.log.head()
+    except LogUnavailable:  # the ending is durable all the same: only its signature has to be asked for later
+        return reply
+    receipt = {"index": index, "head": head, "proof": proof.prove(gw.archive.reader, index)}
+    return replies.granted(reply.result, {**reply.result["_meta"], replies.RECEIPT: receipt})
 
 
 def _told(run: RunId, grant: Grant) -> JsonObject:

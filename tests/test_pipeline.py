@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gateway import pipeline
+from gateway.audit import proof
 from gateway.errors import Failed, LogUnavailable
 from gateway.model import Code, Limits, Mode, Outcome, Proposal, Reply
 from gateway.registry import Terms
@@ -251,6 +252,22 @@ async def test_shadow_lets_a_denied_call_pass_and_records_verdict_and_action_apa
         assert len(path.executor.calls) == 1
         (record,) = path.leaves("call.intent")
         assert (record["decision"]["effect"], record["decision"]["action"]) == ("deny", "allow")
+
+
+@pytest.mark.promise("log-needs-no-trust")
+async def test_a_client_that_asks_gets_the_proof_that_its_call_is_in_the_log(path: DataPath) -> None:
+    reply = await path.call(meta={"bascule/receipt": True})
+    assert reply.result is not None
+    receipt = reply.result["_meta"]["bascule/receipt"]
+    leaf = path.gw.archive.reader.leaf(receipt["index"])
+    assert leaf is not None
+    checked = proof.check_proof(receipt["proof"], leaf, path.gw.archive.vkey)
+    assert checked.size > receipt["index"]
+    assert receipt["head"].startswith("tests.example/bascule\n")
+    assert told(reply)["run"] in leaf.decode()
+    unasked = await path.write()
+    assert unasked.result is not None
+    assert "bascule/receipt" not in unasked.result["_meta"]
 
 
 async def test_shadow_does_not_soften_what_the_schema_refuses(tmp_path: Path) -> None:

@@ -128,11 +128,9 @@ def _check(files: Mapping[str, str], shown: Mapping[str, str], data: JsonObject)
 
 _PLACE = re.compile(r"--> (?P<file>[^\n]*):(?P<line>\d+):(?P<column>\d+)\n")
 _MESSAGE = re.compile(r"^error: (?P<message>.*)$", re.MULTILINE)
-_NEWER = (
-    ('$"', 'a text with `$"…"`'),
-    ("$`", "a text with `$`…``"),
-    ("not {", "a body after `not`"),
-)
+_NEWER = (('$"', 'a text with `$"…"`'), ("$`", "a text with `$`…``"))
+_BODY_AFTER_NOT = re.compile(r"\bnot\s*\{[^{}]*")
+"""The engine stops at the `not`, or where what it takes for a set stops being one."""
 
 
 def fault(error: str, file: str, text: str) -> ConfigError:
@@ -142,17 +140,24 @@ def fault(error: str, file: str, text: str) -> ConfigError:
     if not place:
         return ConfigError(f"is not Rego that can be loaded: {message}", file=file)
     line, column = int(place["line"]), int(place["column"])
-    lines = text.splitlines()
-    if 0 < line <= len(lines):
+    lines, newer = text.split("\n"), ""
+    if line <= len(lines):
         column = _column(lines[line - 1], column)
-    rest = lines[line - 1][column - 1 :] if 0 < line <= len(lines) else ""
-    for sign, name in _NEWER:
-        if rest.startswith(sign):
-            message = f"{name} is newer than the engine in process: write it otherwise, or set `policy.engine: opa`"
-            break
+        newer = _newer(lines[line - 1], column - 1)
+    if newer:
+        message = f"{newer} is newer than the engine in process: write it otherwise, or set `policy.engine: opa`"
     else:
         message = f"is not valid Rego: {message}"
     return ConfigError(message, file=place["file"] or file, line=line, column=column)
+
+
+def _newer(line: str, place: int) -> str:
+    """What stands there that only a newer OPA reads; empty where it is nothing known."""
+    for sign, name in _NEWER:
+        if line.startswith(sign, place):
+            return name
+    bodies = (found.span() for found in _BODY_AFTER_NOT.finditer(line))
+    return "a body after `not`" if any(start <= place <= end for start, end in bodies) else ""
 
 
 def _column(line: str, column: int) -> int:

@@ -36,10 +36,13 @@ class _Rule:
     def __init__(self, rule: Rule, outside: Names) -> None:
         self._rule = rule
         self._outside = outside
+        self._arguments: Names = NONE
 
     def check(self) -> None:
         rule = self._rule
-        arguments = frozenset(name for argument in rule.args for name in pattern_names(argument)) - {"_"}
+        arguments = self._arguments = frozenset(name for argument in rule.args for name in pattern_names(argument)) - {
+            "_"
+        }
         for body in rule.bodies:
             bound = self._query(body.query, arguments, self._outside - arguments)
             outside = self._outside - bound - arguments
@@ -188,12 +191,20 @@ class _Rule:
                 hidden = outside - frozenset(_declared(each.query))
                 if not self._closures(each.parts, inside, hidden, inside):
                     self._unsafe(each)
-                own = inside if each.value != "object" else inside - (bound - frozenset(_declared(each.query)))
-                for place, part in enumerate(each.parts):
-                    for used in self._used(part, hidden):
-                        if used.value not in (inside if place else own):
-                            self._unsafe(used)
+                self._check_heads(each, inside, bound, hidden)
         return True
+
+    def _check_heads(self, node: Node, inside: Names, bound: Names, outside: Names) -> None:
+        """What a comprehension gives. OPA tells the type of a key or an argument wrong that its body does not bind."""
+        unbound = bound - frozenset(_declared(node.query))
+        for place, part in enumerate(node.parts):
+            is_key = node.value == "object" and place == 0
+            given = (
+                inside - unbound if is_key else inside - (self._arguments & unbound) if part.kind == "var" else inside
+            )
+            for used in self._used(part, outside):
+                if used.value not in given:
+                    self._unsafe(used)
 
     def _check_shared(self, node: Node, outside: Names) -> None:
         """OPA finds no order for `input.a[x] == {… x …}`, wherever x comes from."""

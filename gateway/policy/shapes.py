@@ -26,6 +26,8 @@ class Shape:
     """Of each place, where an array is written out."""
     fields: "tuple[tuple[str, Shape], ...] | None" = None
     """Of each key, where an object is written out."""
+    options: "tuple[Shape, ...]" = ()
+    """Where it is one of several, each of them."""
 
     def words(self) -> str:
         """For an error message."""
@@ -33,10 +35,14 @@ class Shape:
 
     def element(self) -> "Shape":
         """The shape of what an iteration or an unknown key gives."""
+        if self.options:
+            return either(option.element() for option in self.options if set(option.kinds) & _COLLECTIONS) or ANYTHING
         return self.inside or ANYTHING
 
     def at(self, key: object) -> "Shape":
         """The shape at a constant key."""
+        if self.options:
+            return either(option.at(key) for option in self.options if set(option.kinds) & _COLLECTIONS) or ANYTHING
         if self.fields is not None and isinstance(key, str):
             return dict(self.fields).get(key, NOTHING)
         if self.items is not None and isinstance(key, int):
@@ -68,13 +74,16 @@ def either(shapes: Iterable[Shape]) -> Shape | None:
         return known[0] if known else None
     if any("*" in shape.kinds for shape in known):
         return ANYTHING
-    return Shape("".join(sorted({kind for shape in known for kind in shape.kinds})))
+    options = tuple(option for shape in known for option in shape.options or (shape,))
+    return Shape("".join(sorted({kind for shape in known for kind in shape.kinds})), options=options)
 
 
 def meet(one: Shape, other: Shape) -> bool:
     """Whether a value could have both shapes."""
     if "*" in one.kinds or "*" in other.kinds:
         return True
+    if one.options or other.options:
+        return any(meet(left, right) for left in one.options or (one,) for right in other.options or (other,))
     common = set(one.kinds) & set(other.kinds)
     if not common:
         return False

@@ -10,7 +10,7 @@ from gateway.errors import ConfigError
 from gateway.policy import shapes
 from gateway.policy.builtins import DIFFERENT, SIGNATURES, VOLATILE
 from gateway.policy.shapes import ANYTHING, Shape, meet
-from gateway.policy.syntax import Module, Node, Rule, Statement, name_of, walk_query
+from gateway.policy.syntax import Module, Node, Rule, Statement, name_of, walk, walk_query
 
 Path = tuple[str, ...]
 Known = dict[str, Shape]
@@ -166,6 +166,7 @@ class Lines:
         if node.kind == "call":
             self._call(node, known)
         elif node.kind in {"unify", "assign"} or (node.kind == "compare" and node.value == "Eq"):
+            _check_holds(self._rule, node)
             one, other = (self.shape(part, known) for part in node.parts)
             if not meet(one, other):
                 raise self._fault(f"{one.words()} is never equal to {other.words()} like this", node)
@@ -296,6 +297,15 @@ class Lines:
 
     def _fault(self, problem: str, at: Node) -> ConfigError:
         return ConfigError(problem, file=self._rule.file, line=at.line, column=at.column)
+
+
+def _check_holds(rule: Rule, node: Node) -> None:
+    """Nothing is equal to what holds it."""
+    for one, other in (node.parts, node.parts[::-1]):
+        if one.kind == "var" and one.value != "_" and other.kind in {"array", "object", "set"}:
+            if any(part.kind == "var" and part.value == one.value for part in walk(other)):
+                problem = f"`{one.value}` is never equal to what holds it"
+                raise ConfigError(problem, file=rule.file, line=node.line, column=node.column)
 
 
 def _operands(node: Node) -> Shape:

@@ -143,7 +143,10 @@ def test_data_may_not_stand_where_the_policies_are(tmp_path: Path) -> None:
         load(tmp_path, {"bascule": b"{}"})
 
 
-REFUSED: dict[str, tuple[str, int, int, str]] = {
+DENY = CALL + 'deny contains "x" if '
+HERE = range(len('deny contains "x" if ') + 1, 60)
+"""In its body: the engine places a call at its parenthesis."""
+REFUSED: dict[str, tuple[str, int, int | range, str]] = {
     "a default for a set": (CALL + "default allow := false\n", 3, 1, 'write `allow contains "why" if …`'),
     "everybody's first lines": (
         CALL + "default allow := false\n\nallow if input.tool.name == \"a\"\n",
@@ -158,21 +161,25 @@ REFUSED: dict[str, tuple[str, int, int, str]] = {
         1,
         "`decision` of bascule.call is the gateway's own: add to deny, require_approval, allow, obligations instead",
     ),
-    "a builtin that only OPA has": (rule('graphql.is_valid(input.args.q, "")'), 4, 2, "no `graphql.is_valid`: set"),
-    "a builtin that nobody has": (rule("nosuch(input.args.q)"), 4, 2, "there is no function `nosuch`"),
-    "a volatile builtin": (rule("time.now_ns() > 1"), 4, 2, "`time.now_ns` answers differently each time"),
-    "a builtin that differs": (rule('strings.count("a", input.args.q) > 0'), 4, 2, "`strings.count`: it counts"),
-    "an unsafe negation": (rule('not input.principal.roles[_] == "admin"'), 4, 6, "under `not`"),
+    "a builtin that only OPA has": (DENY + 'graphql.is_valid(input.args.q, "")\n', 3, HERE, "no `graphql.is_valid`: set"),
+    "a builtin that nobody has": (DENY + "nosuch(input.args.q)\n", 3, HERE, "there is no function `nosuch`"),
+    "a volatile builtin": (DENY + "time.now_ns() > 1\n", 3, HERE, "`time.now_ns` answers differently each time"),
+    "a builtin that differs": (DENY + 'strings.count("a", input.args.q) > 0\n', 3, HERE, "`strings.count`: it counts"),
+    "an unsafe negation": (DENY + 'not input.principal.roles[_] == "admin"\n', 3, HERE, "under `not`"),
     "a syntax error": (rule("input.x == = 1"), 4, 13, "is not valid Rego: expecting expression"),
     "a body that is not closed": (CALL + 'deny contains "x" if {\n', 4, 1, "is not valid Rego: "),
     "the old syntax": (CALL + "deny[msg] { msg := input.x }\n", 3, 11, "is not valid Rego: "),
     "no package": ("x := 1\n", 1, 1, "is not valid Rego: expecting `package`"),
     "an empty file": ("", 1, 1, "is not valid Rego: expecting `package`"),
-    "a text that is not closed": (CALL + 'x := "abc\n', 3, 6, "is not valid Rego: "),
+    "a text that is not closed": (CALL + 'x := "abc\n', 3, 10, "is not valid Rego: "),
     "a text with holes": (CALL + 'deny contains $"{input.x}" if input.x\n', 3, 15, 'a text with `$"…"` is newer than'),
     "a raw text with holes": (CALL + "deny contains $`{input.x}` if input.x\n", 3, 15, "a text with `$`…`` is newer"),
-    "a body after not": (rule("not { input.x; input.y }"), 4, 6, "a body after `not` is newer than"),
-    "a division by nothing": (CALL + "deny contains 1 / count({})\n", 3, 15, "divide by zero"),
+    "a body after not": (rule("not { input.x; input.y }"), 4, 2, "a body after `not` is newer than"),
+    "a body after not with a name": (rule("not { x := input.x; x }"), 4, 10, "a body after `not` is newer than"),
+    "a body after not with some": (rule("input.z; not { some x in input.y; x }"), 4, 17, "a body after `not` is newer"),
+    "a body after not over lines": (rule("not {\n\t\tinput.x\n\t\tinput.y\n\t}"), 4, 2, "a body after `not` is newer"),
+    "an error beside a set after not": (rule("not {input.x} === 1"), 4, 18, "is not valid Rego: expecting expression"),
+    "a division by nothing": (CALL + "deny contains 1 / count({})\n", 3, 17, "divide by zero"),
     "an unknown point": ("package bascule.cal\n\nx := 1\n", 3, 0, "did you mean bascule.call?"),
 }
 
@@ -183,7 +190,8 @@ def test_a_policy_is_refused_with_its_place_and_in_one_line(tmp_path: Path, what
     text, line, column, why = REFUSED[what]
     refused = refusal(tmp_path, {"good.rego": ALLOW, "z.rego": text})
     assert why in refused.problem
-    assert (refused.file, refused.line, refused.column) == (str(tmp_path / "z.rego"), line, column)
+    assert (refused.file, refused.line) == (str(tmp_path / "z.rego"), line)
+    assert refused.column in (column if isinstance(column, range) else [column])
 
 
 @pytest.mark.parametrize(
@@ -267,7 +275,9 @@ ERROR = "\n--> a.rego:{line}:{column}\n  |\n3 | x\n  | ^\nerror: {message}\n\nSt
         (ERROR.format(line=1, column=1, message="bad."), "x", "is not valid Rego: bad", 1, 1),
         (ERROR.format(line=9, column=1, message="bad"), "x", "is not valid Rego: bad", 9, 1),
         (ERROR.format(line=1, column=3, message="bad"), "x {", "is not valid Rego: bad", 1, 3),
-        (ERROR.format(line=1, column=5, message="bad"), "not { x }", "a body after `not` is newer than", 1, 5),
+        (ERROR.format(line=1, column=5, message="bad"), "\tnot { x }", "a body after `not` is newer than", 1, 2),
+        (ERROR.format(line=1, column=9, message="bad"), "\t\t===", "is not valid Rego: bad", 1, 3),
+        (ERROR.format(line=1, column=9, message="bad"), "x", "is not valid Rego: bad", 1, 2),
         ("cannot do it\nStack backtrace:\n 0: x", "x", "is not Rego that can be loaded: cannot do it", 0, 0),
         ("error: too much\n\nStack backtrace:\n", "x", "is not Rego that can be loaded: too much", 0, 0),
     ],

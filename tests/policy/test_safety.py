@@ -47,6 +47,11 @@ def test_a_variable_without_a_value_is_refused(tmp_path: Path, lines: str, probl
     assert said.startswith("a.rego:")
 
 
+def test_a_comprehension_gives_what_its_body_binds(tmp_path: Path) -> None:
+    assert "`x` has no value here" in refusal(tmp_path, "f(x) := [x | input.a]")
+    assert refusal(tmp_path, "f(x) := [[x, y] | some y in input.a]") == ""
+
+
 @pytest.mark.parametrize(
     "head", ["deny contains x if input.y", "v := x if input.y", "m[x] := 1 if input.y", "f(_) := x"]
 )

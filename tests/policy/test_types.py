@@ -37,6 +37,8 @@ REFUSED = [
     ('x := [1]\n\tx["a"] == 1', "an array has no key that is text"),
     ('x := [y | y := 1]\n\t"a" in x', "text is never in there"),
     ('count({y: 1 | y := input.x; startswith(1, "a")}) == 1', "argument 1 of `startswith`"),
+    ("x = [x, 1]\n\tx == 2", "`x` is never equal to what holds it"),
+    ('some x in [{"a": 1}, 1]\n\t{"b": y} = x\n\ty == 1', "an object is never equal to a number or an object"),
     ("half(1, 2) == {}", "true or false is never equal to an object"),
 ]
 
