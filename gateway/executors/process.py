@@ -14,10 +14,14 @@ NOT_STARTED = 127
 
 async def run(argv: Sequence[str], timeout_s: float) -> tuple[int, str]:
     """The exit code and everything it printed; after `timeout_s` it and what it started are killed."""
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(*argv, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, start_new_session=True)
+    )
     try:
-        process = await asyncio.create_subprocess_exec(
-            *argv, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, start_new_session=True
-        )
+        process = await asyncio.shield(starting)
+    except asyncio.CancelledError:  # it may run already, and nobody else knows of it
+        await _killed(await starting)
+        raise
     except OSError as error:
         return NOT_STARTED, f"{argv[0]} cannot be started: {error.strerror}"
     try:
@@ -26,8 +30,13 @@ async def run(argv: Sequence[str], timeout_s: float) -> tuple[int, str]:
     except TimeoutError:
         return TIMED_OUT, f"{argv[0]} took longer than {timeout_s:g} s"
     finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+        await _killed(process)
     return process.returncode or 0, output.decode(errors="replace")
+
+
+async def _killed(process: asyncio.subprocess.Process) -> None:
+    """End the process and all it started, if it has not ended."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()

@@ -302,10 +302,10 @@ class Lines:
 def _check_holds(rule: Rule, node: Node) -> None:
     """Nothing is equal to what holds it."""
     for one, other in (node.parts, node.parts[::-1]):
-        if one.kind == "var" and one.value != "_" and other.kind in {"array", "object", "set"}:
-            if any(part.kind == "var" and part.value == one.value for part in walk(other)):
-                problem = f"`{one.value}` is never equal to what holds it"
-                raise ConfigError(problem, file=rule.file, line=node.line, column=node.column)
+        held = {part.value for part in walk(other) if part.kind == "var"}
+        if one.kind == "var" and one.value in held - {"_"} and other.kind in {"array", "object", "set"}:
+            problem = f"`{one.value}` is never equal to what holds it"
+            raise ConfigError(problem, file=rule.file, line=node.line, column=node.column)
 
 
 def _operands(node: Node) -> Shape:

@@ -149,7 +149,7 @@ HERE = range(len('deny contains "x" if ') + 1, 60)
 REFUSED: dict[str, tuple[str, int, int | range, str]] = {
     "a default for a set": (CALL + "default allow := false\n", 3, 1, 'write `allow contains "why" if …`'),
     "everybody's first lines": (
-        CALL + "default allow := false\n\nallow if input.tool.name == \"a\"\n",
+        CALL + 'default allow := false\n\nallow if input.tool.name == "a"\n',
         3,
         1,
         "`allow` is a set of reasons: drop this line",
@@ -161,7 +161,12 @@ REFUSED: dict[str, tuple[str, int, int | range, str]] = {
         1,
         "`decision` of bascule.call is the gateway's own: add to deny, require_approval, allow, obligations instead",
     ),
-    "a builtin that only OPA has": (DENY + 'graphql.is_valid(input.args.q, "")\n', 3, HERE, "no `graphql.is_valid`: set"),
+    "a builtin that only OPA has": (
+        DENY + 'graphql.is_valid(input.args.q, "")\n',
+        3,
+        HERE,
+        "no `graphql.is_valid`: set",
+    ),
     "a builtin that nobody has": (DENY + "nosuch(input.args.q)\n", 3, HERE, "there is no function `nosuch`"),
     "a volatile builtin": (DENY + "time.now_ns() > 1\n", 3, HERE, "`time.now_ns` answers differently each time"),
     "a builtin that differs": (DENY + 'strings.count("a", input.args.q) > 0\n', 3, HERE, "`strings.count`: it counts"),
@@ -282,9 +287,7 @@ ERROR = "\n--> a.rego:{line}:{column}\n  |\n3 | x\n  | ^\nerror: {message}\n\nSt
         ("error: too much\n\nStack backtrace:\n", "x", "is not Rego that can be loaded: too much", 0, 0),
     ],
 )
-def test_what_the_engine_says_is_told_in_one_line(
-    error: str, text: str, problem: str, line: int, column: int
-) -> None:
+def test_what_the_engine_says_is_told_in_one_line(error: str, text: str, problem: str, line: int, column: int) -> None:
     fault = bundle.fault(error, "a.rego", text)
     assert fault.problem.startswith(problem)
     assert (fault.file, fault.line, fault.column) == ("a.rego", line, column)

@@ -8,7 +8,7 @@ import jsonschema_rs
 import orjson
 import pytest
 
-from gateway.model import Check, Facts, JsonObject, Manifest, Principal, TypedValue
+from gateway.model import Check, Facts, JsonObject, Manifest, Point, Principal, TypedValue
 from gateway.policy import inputs
 from gateway.policy.bundle import shipped
 from gateway.policy.decide import decide
@@ -194,4 +194,4 @@ async def test_a_policy_can_tell_the_greatest_integers_apart(tmp_path: Path, num
     pdp = Regorus(questions.loaded(tmp_path, policy))
     for sent, effect in ((number, "allow"), (number - 1, "deny"), (number + 1, "deny")):
         asked = inputs.for_call(nouns.proposal(call=nouns.call(arguments={"n": sent})), questions.NOW)
-        assert (await decide(pdp, questions.Point.CALL, asked, id="d")).effect == effect
+        assert (await decide(pdp, Point.CALL, asked, id="d")).effect == effect

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import ConfigError
-from gateway.model import Point
-from gateway.policy import layers
+from gateway.model import JsonObject, Point
+from gateway.policy import inputs, layers
 from gateway.policy.bundle import load
 from gateway.policy.decide import decide, hidden
 from gateway.policy.regorus import Regorus
@@ -70,19 +70,19 @@ async def test_a_team_hides_at_list_and_withholds_at_result(tmp_path: Path) -> N
     hides = 'package bascule.list.notes\n\nhide contains "write_note" if input.upstream == "notes"\n'
     denies = 'package bascule.result.notes\n\ndeny contains "too long" if input.result.size > 10\n'
     pdp = Regorus(questions.loaded(tmp_path, ORGANISATION, **{"list.rego": hides, "result.rego": denies}))
-    listed = layers_list()
+    listed = asked_at_list()
     assert await hidden(pdp, listed) == {"write_note"}
-    asked = questions.inputs.for_result(nouns.proposal(), questions.NOW, nouns.outcome())
+    asked = inputs.for_result(nouns.proposal(), questions.NOW, nouns.outcome())
     assert (await decide(pdp, Point.RESULT, asked, id="d")).code == "RESULT_WITHHELD"
 
 
-def layers_list() -> dict[str, object]:
-    return questions.inputs.for_list(nouns.AGENT, "notes", [nouns.pin()], protocol="mcp", era="e", transport="http")
+def asked_at_list() -> JsonObject:
+    return inputs.for_list(nouns.AGENT, "notes", [nouns.pin()], protocol="mcp", era="e", transport="http")
 
 
 def test_a_teams_own_helper_called_decision_is_its_own(tmp_path: Path) -> None:
     text = 'package bascule.call.notes\n\ndecision := 1\n\nallow contains "x" if decision == input.args.n\n'
-    assert questions.loaded(tmp_path, text)
+    assert questions.loaded(tmp_path, text).files["policies/tests.rego"] == text
 
 
 def test_what_joins_the_teams_is_written_in_one_order() -> None:

@@ -9,7 +9,7 @@ from gateway.model import Code, Limits, Obligation, Point, Redaction
 from gateway.policy import obligations
 
 BASE = Limits(timeout_s=60.0, result_bytes=1_000)
-EVERY = {
+EVERY: dict[str, dict[str, Any]] = {
     "timeout": {"seconds": 5},
     "redact": {"kinds": ["secrets"]},
     "label": {"labels": ["pii"]},

@@ -45,13 +45,13 @@ def test_what_is_inside_is_told_by_key_or_of_all() -> None:
     assert object_([("a", TEXT)]).at("b") == NOTHING
     assert Shape("o", TEXT).at("any") == TEXT
     assert Shape("t").element() == ANYTHING
-    assert array([TEXT, NUMBER]).element() == Shape("ns")
+    assert array([TEXT, NUMBER]).element().words() == "a number or text"
 
 
 def test_one_of_several_shapes() -> None:
     assert either([]) is None
     assert either([TEXT, TEXT]) == TEXT
-    assert either([TEXT, NUMBER]) == Shape("ns")
+    assert either([TEXT, NUMBER]) == Shape("ns", options=(TEXT, NUMBER))
     assert either([TEXT, ANYTHING]) == ANYTHING
 
 
