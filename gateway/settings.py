@@ -119,7 +119,9 @@ _SECRET_SCHEMA = {
 }
 
 UpstreamName = Annotated[
-    str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9_-]*[a-z0-9-])?$", max_length=40), AfterValidator(_upstream_name)
+    str,
+    StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9_-]*[a-z0-9-])?$", max_length=40),
+    AfterValidator(_upstream_name),
 ]
 PrincipalName = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.@-]*$", max_length=100), AfterValidator(_principal_name)

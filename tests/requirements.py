@@ -8,11 +8,11 @@ PROMISES: dict[str, str] = {
     # design.md, Promises
     "judged-is-what-runs": "design.md 1: what goes upstream is our own serialisation of it",
     "recorded-before-it-runs": "design.md 2: no byte reaches an upstream before the allow for that call is durable",
-    "every-ending-is-recorded": "design.md 3: done, failed, withheld, unknown, refused; kill -9 loses no acknowledged record",
-    "fail-closed": "design.md 4: no rule, engine error, unknown obligation, drift, a log that cannot commit: each refuses",
+    "every-ending-is-recorded": "design.md 3: done, failed, withheld, unknown, refused; a kill loses none",
+    "fail-closed": "design.md 4: no rule, engine error, unknown obligation, drift, no log: each refuses",
     "log-needs-no-trust": "design.md 5: heads, proofs and tiles in public formats that other programs verify offline",
     "refusal-explains-itself": "design.md 6: a stable code, a safe reason, what would make it pass",
-    "secrets-stay-inside": "design.md 9: no upstream credential to agents, no agent token to upstreams, no payload in leaves",
+    "secrets-stay-inside": "design.md 9: credentials stay on their side, payloads stay out of leaves",
     "decided-again": "design.md 10: the same answer from the record alone, with the bundle swapped since",
     # the gateway among real clients and servers
     "interop.clients": "protocols.md 1, 2: clients on mcp 2.x (modern, legacy, auto) and on mcp 1.x",

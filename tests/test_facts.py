@@ -1,7 +1,5 @@
 """What is known of a session and a task."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from gateway.facts import SOURCES, Sessions
@@ -17,8 +15,8 @@ def stored() -> dict[str, SessionSeen]:
 
 
 @pytest.fixture
-def sessions(stored: dict[str, SessionSeen]) -> Iterator[Sessions]:
-    yield Sessions(stored.get)
+def sessions(stored: dict[str, SessionSeen]) -> Sessions:
+    return Sessions(stored.get)
 
 
 def test_a_new_session_has_read_and_done_nothing(sessions: Sessions) -> None:

@@ -1,4 +1,4 @@
-"""Upstreams for tests of the gateway: one that keeps what reached it, spoken to as a modern MCP server over real HTTP."""
+"""An upstream that keeps what reached it: a modern MCP server by hand, over real HTTP."""
 
 import asyncio
 import socket

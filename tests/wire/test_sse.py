@@ -1,3 +1,4 @@
+import itertools
 import random
 
 import pytest
@@ -76,7 +77,7 @@ def test_any_chunking_gives_the_same_events(seed: int) -> None:
     whole = b"".join(chance.choices(parts, k=60))
     cuts = sorted(chance.randrange(len(whole) + 1) for _ in range(chance.randrange(30)))
     bounds = [0, *cuts, len(whole)]
-    chunks = [whole[start:end] for start, end in zip(bounds, bounds[1:], strict=False)]
+    chunks = [whole[start:end] for start, end in itertools.pairwise(bounds)]
     assert events(*chunks) == events(whole)
 
 
