@@ -35,8 +35,10 @@ allow contains "notes are kept under notes/" if {
 
 deny contains {"reason": "only notes/ may be written", "would_pass": "a path under notes/"} if {
 	input.tool.name == "write_note"
-	not startswith(input.args.path, "notes/")
+	not under_notes
 }
+
+under_notes if startswith(input.args.path, "notes/")
 """
 READ_NOTE = {
     "name": "read_note",

@@ -15,7 +15,7 @@ import regorus
 
 from gateway.errors import ConfigError
 from gateway.model import Digest, JsonObject, Point
-from gateway.policy import archive, differences, layers, safety, source, syntax
+from gateway.policy import archive, differences, layers, negation, safety, source, syntax
 
 DATA = "data.json"
 ENTRIES = "bascule/"
@@ -74,6 +74,7 @@ def load(place: Path, live: Mapping[str, bytes] | None = None, *, engine: str = 
     shown = {path: str(place / path.removeprefix(USER)) for path in user}
     modules = _parsed(user, shown, lenient=engine == "opa")
     layers.check(modules)
+    negation.check(modules, frozenset(shown.values()))
     for point in Point:
         if text := layers.joined(point, modules):
             entries[f"{ENTRIES}teams_{point}.rego"] = text

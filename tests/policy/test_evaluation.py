@@ -25,7 +25,13 @@ obligations contains {"type": "timeout", "seconds": 3} if input.session.writes >
 """
 )
 RESULT = 'package bascule.result\n\ndeny contains "failed" if { some check in input.checks; check.verdict == "fail" }\n'
-LIST = 'package bascule.list\n\nhide contains tool.name if { some tool in input.tools; "write" in tool.manifest.effects }\n'
+LIST = """package bascule.list
+
+hide contains tool.name if {
+	some tool in input.tools
+	"write" in tool.manifest.effects
+}
+"""
 
 
 def asked(**arguments: object) -> JsonObject:

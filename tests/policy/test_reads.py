@@ -313,7 +313,7 @@ def test_the_decision_on_what_is_read_is_the_decision_on_the_whole(tmp_path: Pat
     print("seed", SEED)
 
     @seed(SEED)
-    @settings(max_examples=150, deadline=None, database=None)
+    @settings(max_examples=100, deadline=None, database=None)
     @given(DOCUMENTS)
     def same(document: JsonObject) -> None:
         try:
