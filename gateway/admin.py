@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from gateway import listing, selftest
-from gateway.audit import keys, proof, records, seal
+from gateway.audit import keys, note, proof, records, seal
 from gateway.audit.verify import verify
 from gateway.errors import ConfigError, Failed, Refused
 from gateway.model import BundleStored, Endpoint, JsonObject, Point, RunId
@@ -143,7 +143,9 @@ async def policy_eval(
 ) -> JsonObject:
     """Decide again: a recorded decision with the policy as it was then, or an input with the policy of now."""
     if input is not None:
-        point = Point(input.get("point", "call"))
+        if input.get("point") not in set(Point):
+            raise ConfigError(f"the input's point is none of {', '.join(Point)}")
+        point = Point(input["point"])
         return {"point": point, "now": await gw.pdp.evaluate(point, input)}
     found = _leaf(record or "", gw.archive.reader)
     sealed = _opened(found["index"], found["leaf"], gw.archive)
@@ -182,7 +184,7 @@ async def audit_verify(
 
     `database` is a copy of the log to check instead of the log itself.
     """
-    reader = SqliteReader(Path(database or archive.settings.state / DATABASE))
+    reader = opened_log(Path(database or archive.settings.state / DATABASE))
     checked = partial(
         verify,
         reader,
@@ -194,6 +196,8 @@ async def audit_verify(
     )
     try:
         report = await asyncio.to_thread(checked)
+    except note.BadNote as error:
+        raise ConfigError(f"the public key or the head given is none: {error}") from None
     finally:
         reader.close()
     return {**report.told(), "public_key": archive.vkey}
@@ -237,6 +241,17 @@ async def _listed(name: str, gw: Gateway) -> str | None:
     return None
 
 
+def opened_log(file: Path) -> SqliteReader:
+    """A reader of a log's file.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if not file.is_file():
+        raise ConfigError(f"there is no log at {file}; `bascule serve` begins one")
+    return SqliteReader(file)
+
+
 def _known(name: str, gw: Gateway) -> str:
     if name not in gw.settings.upstreams:
         raise ConfigError(f"there is no upstream {name}: there are {', '.join(gw.settings.upstreams) or 'none'}")
@@ -260,7 +275,7 @@ def _upstream(name: str, gw: Gateway) -> JsonObject:
 
 def _leaf(wanted: str, reader: Reader) -> JsonObject:
     """A record by its index or its id; ids are looked for from the newest back."""
-    if wanted.isdigit():
+    if wanted.isascii() and wanted.isdigit():
         leaf = reader.leaf(int(wanted))
         if leaf is not None:
             return _told(int(wanted), leaf)
@@ -281,7 +296,10 @@ def _opened(index: int, leaf: JsonObject, archive: Archive) -> dict[str, bytes] 
     payload, sealing = archive.reader.payload(index), keys.sealing_key(archive.settings.state)
     if payload is None or sealing is None:
         return None
-    opened = seal.unseal(sealing, leaf["id"], payload.salt, payload.sealed)
+    try:
+        opened = seal.unseal(sealing, leaf["id"], payload.salt, payload.sealed)
+    except seal.Unsealable as error:
+        raise ConfigError(f"the payload of record {index} does not open: {error}; see `bascule audit verify`") from None
     return {name: value for name, (_, value) in opened.items()}
 
 

@@ -31,7 +31,7 @@ from gateway.policy import Pdp
 from gateway.policy import bundle as policies
 from gateway.policy.regorus import Regorus
 from gateway.registry import Registry, Terms, lockfile, manifests
-from gateway.storage.sqlite import SqliteDatabase, SqliteReader
+from gateway.storage.sqlite import SqliteDatabase
 from gateway.transports.control import Control, Owner
 from gateway.transports.http import App
 from gateway.transports.mcp import Front
@@ -269,9 +269,7 @@ async def act(settings: Settings, action: str, **given: Any) -> JsonObject:
     """
     reads = {one.__name__: one for one in admin.ON_ARCHIVE}
     if action in reads:
-        if not (settings.state / admin.DATABASE).exists():
-            raise ConfigError(f"there is no log in {settings.state} yet: `bascule serve` begins one")
-        reader = SqliteReader(settings.state / admin.DATABASE)
+        reader = admin.opened_log(settings.state / admin.DATABASE)
         archive = Archive(settings, reader, keys.public_key(settings.state))
         return await reads[action](archive, **given)
     async with opened(settings) as gw:

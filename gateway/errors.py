@@ -6,6 +6,7 @@
     ├── Refused            judged and not allowed, before the effect: a `Code`, a safe reason, what would make it pass
     ├── Failed             allowed and run, but there is no result to give: a `Code` and a safe reason
     ├── LogUnavailable     the log cannot commit: nothing runs until it can
+    ├── Unreadable         the stored bytes are damaged: there is nothing to compare
     └── Fatal              the stored log contradicts itself: the process must stop
 
 `.reason` may be shown to the caller. `.detail` goes to the operator's log and the record, never to the caller.
@@ -83,3 +84,7 @@ class LogUnavailable(BasculeError):
 
 class Fatal(BasculeError):
     """The stored head and the stored records disagree: serving on would hide it."""
+
+
+class Unreadable(BasculeError):
+    """The stored bytes cannot be read at all: a damaged file, not a changed value."""

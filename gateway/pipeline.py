@@ -8,6 +8,7 @@
 A refusal is possible only before the intent is durable. From there on every path ends in a settled record.
 """
 
+import asyncio
 import logging
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from gateway import listing
 from gateway.audit import proof, records
 from gateway.audit.ids import uuid7
 from gateway.errors import SOFTENED_BY_SHADOW, Failed, LogUnavailable, Refused
+from gateway.executors import Executor
 from gateway.model import (
     Call,
     Check,
@@ -43,6 +45,7 @@ from gateway.policy import inputs, obligations
 from gateway.policy.decide import decide
 from gateway.runs.states import after_ending
 from gateway.screening import Screened, redact, screen
+from gateway.storage.database import Conflict
 from gateway.validators import schema, semantic
 from gateway.wire import replies
 
@@ -54,15 +57,18 @@ logger = logging.getLogger(__name__)
 async def call_tool(call: Call, gw: Gateway) -> Reply:
     """One call: judged, recorded, run, recorded, answered."""
     run = RunId(uuid7())
+    executor = gw.executors.get(listing.upstream_of(call))
     pin = decision = None
     try:
         pin = await listing.resolve(call, gw)
+        if executor is None or gw.executors.get(pin.upstream) is not executor:
+            raise Refused(Code.UPSTREAM_UNAVAILABLE, "the upstream was reconfigured meanwhile")
         proposal, decision = await judge(Proposal(call, pin), gw)
         grant = authorize(proposal, decision, gw)
     except Refused as refusal:
         return await refuse(run, call, pin, decision, refusal, gw)
     # The server never cancels a request's task when its client hangs up: what is begun here is settled here.
-    return await perform(run, proposal, grant, gw)
+    return await perform(run, proposal, grant, executor, gw)
 
 
 async def judge(proposal: Proposal, gw: Gateway) -> tuple[Proposal, Decision]:
@@ -128,17 +134,21 @@ async def refuse(
     )
 
 
-async def perform(run: RunId, proposal: Proposal, grant: Grant, gw: Gateway) -> Reply:
-    """Durable intent, effect, verdict on the result, durable ending, reply."""
+async def perform(run: RunId, proposal: Proposal, grant: Grant, executor: Executor, gw: Gateway) -> Reply:
+    """Durable intent, effect, verdict on the result, durable ending, reply.
+
+    `executor` is that of the server whose definition was judged: a reload may have put another in its place.
+    """
     call, pin = proposal.call, proposal.pin
     opened = RunOpened(run, call.task, call.principal.id, call.principal.tenant, pin.upstream, pin.name)
     try:
         await gw.log.append([records.intent(run, proposal, grant)], [opened])
     except LogUnavailable:
+        gw.tasks.start(settle_later(run, gw))  # the intent may be stored all the same
         return replies.refusal(Code.LOG_UNAVAILABLE, "nothing may run while the audit log cannot commit", run=run)
     # Point of no return: the intent is durable. Nothing below may leave without settling the run.
     try:
-        outcome = await gw.executors[pin.upstream].execute(proposal, grant.limits)
+        outcome = await executor.execute(proposal, grant.limits)
         schema.check_result(pin, outcome.result)
         screened = screen(pin, outcome.result)
         known = gw.sessions.gather(call)
@@ -151,7 +161,7 @@ async def perform(run: RunId, proposal: Proposal, grant: Grant, gw: Gateway) -> 
     except Refused as refusal:  # the policy engine failed on the result: it stays here
         return await fail(run, proposal, Failed(refusal.code, refusal.reason, detail=refusal.detail), gw)
     except LogUnavailable:
-        return _unsettled(run)
+        return _unsettled(run, gw)
     except Exception as fault:
         logger.exception("run %s", run)
         return await fail(run, proposal, Failed(Code.OUTCOME_UNKNOWN, _UNKNOWN, detail=repr(fault), unknown=True), gw)
@@ -206,7 +216,7 @@ async def fail(run: RunId, proposal: Proposal, failure: Failed, gw: Gateway) -> 
     try:
         await gw.log.append([record], [RunEnded(run, after_ending(ending), ending, failure.code), *seen])
     except LogUnavailable:
-        return _unsettled(run)
+        return _unsettled(run, gw)
     return replies.refusal(failure.code, failure.reason, run=run, kind=proposal.call.kind)
 
 
@@ -215,20 +225,38 @@ async def recover(gw: Gateway) -> int:
 
     Whether its effect happened cannot be known here, so the run is frozen and an operator sees it.
     """
-    unfinished = [
-        RunId(row.run) for row in gw.archive.reader.runs(limit=-1, unfinished=True) if row.state == RunState.INTENDED
-    ]
+    rows = gw.archive.reader.runs(limit=-1, unfinished=True)
+    unfinished = [RunId(row.run) for row in rows if row.state == RunState.INTENDED]
     for run in unfinished:
-        record = records.settled(run, Ending.UNKNOWN, code=Code.OUTCOME_UNKNOWN, detail="found at a start")
-        ended = RunEnded(run, after_ending(Ending.UNKNOWN), Ending.UNKNOWN, Code.OUTCOME_UNKNOWN)
-        await gw.log.append([record], [ended])
+        await _doubt(run, gw, "found at a start")
     return len(unfinished)
+
+
+async def settle_later(run: RunId, gw: Gateway) -> None:
+    """Settle a run whose ending could not be recorded, as a start would, once the log is back."""
+    while True:
+        await gw.log.recovered()
+        try:
+            await _doubt(run, gw, "the log could not commit its ending")
+        except LogUnavailable:
+            await asyncio.sleep(1)  # it went away again: nobody waits for this
+            continue
+        except Conflict:  # its intent was never stored, or its ending was after all
+            pass
+        return
+
+
+async def _doubt(run: RunId, gw: Gateway, detail: str) -> None:
+    record = records.settled(run, Ending.UNKNOWN, code=Code.OUTCOME_UNKNOWN, detail=detail)
+    ended = RunEnded(run, after_ending(Ending.UNKNOWN), Ending.UNKNOWN, Code.OUTCOME_UNKNOWN)
+    await gw.log.append([record], [ended])
 
 
 _UNKNOWN = "the call ran and how it ended could not be established; do not repeat it before asking the operator"
 
 
-def _unsettled(run: RunId) -> Reply:
+def _unsettled(run: RunId, gw: Gateway) -> Reply:
+    gw.tasks.start(settle_later(run, gw))
     return replies.refusal(Code.OUTCOME_UNKNOWN, _UNKNOWN, run=run)
 
 

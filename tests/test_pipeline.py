@@ -10,10 +10,10 @@ import pytest
 from gateway import pipeline
 from gateway.audit import proof
 from gateway.errors import Failed, LogUnavailable
-from gateway.model import Code, Limits, Mode, Outcome, Proposal, Reply
+from gateway.model import Code, JsonObject, Limits, Mode, Outcome, Proposal, Reply
 from gateway.registry import Terms
 from tests import nouns
-from tests.path import READ_NOTE, DataPath, data_path
+from tests.path import READ_NOTE, DataPath, Scripted, data_path
 
 UNTIL = date(2199, 1, 1)
 
@@ -301,3 +301,80 @@ async def test_an_intent_without_an_ending_is_settled_unknown_at_the_next_start(
         assert (record["ending"], record["code"]) == ("unknown", "OUTCOME_UNKNOWN")
         (run,) = path.gw.archive.reader.runs(limit=5, unfinished=True)
         assert (run.state, run.ending) == ("frozen", "unknown")
+
+
+@pytest.mark.promise("judged-is-what-runs")
+async def test_a_call_runs_at_the_server_whose_definition_was_judged_or_nowhere(path: DataPath) -> None:
+    await path.write()
+    other = Scripted()
+    append = path.gw.log.append
+
+    async def swapped(*given: Any) -> Any:
+        stored = await append(*given)
+        path.gw.executors["notes"] = other  # as a reload does, while the intent is on its way to the disk
+        return stored
+
+    path.gw.log.append = swapped  # type: ignore[method-assign]
+    await path.write()
+    assert (len(path.executor.calls), len(other.calls)) == (2, 0)
+
+
+async def test_an_upstream_that_is_replaced_while_its_tools_are_fetched_is_not_called(path: DataPath) -> None:
+    async def replaced() -> list[JsonObject]:
+        path.gw.executors["notes"] = Scripted()
+        return path.executor.listed
+
+    path.executor.lists = replaced
+    assert told(await path.write())["code"] == "UPSTREAM_UNAVAILABLE"
+    assert path.executor.calls == []
+
+
+@pytest.mark.promise("every-ending-is-recorded")
+async def test_an_ending_that_could_not_be_recorded_is_settled_unknown_once_the_log_is_back(
+    path: DataPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append, settled = path.gw.log.append, asyncio.Event()
+
+    async def back(*given: Any) -> Any:
+        stored = await append(*given)
+        settled.set()
+        return stored
+
+    async def fails(*_: object) -> None:
+        path.gw.log.append = back  # type: ignore[method-assign]
+        raise LogUnavailable("disk full")
+
+    async def answer(proposal: Proposal, limits: Limits) -> Outcome:
+        path.gw.log.append = fails  # type: ignore[assignment]
+        return nouns.outcome("the result")
+
+    path.executor.answer = answer
+    assert told(await path.write())["code"] == "OUTCOME_UNKNOWN"
+    await settled.wait()
+    (record,) = path.leaves("call.settled")
+    assert record["ending"] == "unknown"
+    (run,) = path.gw.archive.reader.runs(limit=5, unfinished=True)
+    assert run.state == "frozen"
+
+
+async def test_padding_an_argument_does_not_hide_what_a_rule_denies(path: DataPath) -> None:
+    path.executor.listed = [{"name": "grant", "inputSchema": {"type": "object"}}]
+    path.use(
+        'package bascule.call\nallow contains "ok" if input.tool.name == "grant"\n'
+        'deny contains "nobody grants admin" if "admin" in input.args.roles\n'
+    )
+    refused = await path.call("grant", arguments={"roles": ["admin"]})
+    padded = await path.call("grant", arguments={"roles": ["admin", *["x" * 1000] * 70]})
+    assert (told(refused)["code"], told(padded)["code"]) == ("POLICY_DENIED", "TOO_LARGE")
+    assert path.executor.calls == []
+
+
+async def test_a_result_made_to_swell_its_record_is_settled_like_any_other(path: DataPath) -> None:
+    async def answer(proposal: Proposal, limits: Limits) -> Outcome:
+        return nouns.outcome(result={"content": [], "structuredContent": {"k" * 1_000_000: ["ghp_" + "a" * 36] * 100}})
+
+    path.executor.answer = answer
+    await path.write()
+    (record,) = path.leaves("call.settled")
+    assert record["ending"] == "done"
+    assert len(str(record["sealed"]["input"])) < 100_000

@@ -16,15 +16,17 @@ from gateway.audit import leaf, merkle, note, seal, tiles
 from gateway.audit.ids import uuid7
 from gateway.audit.keys import Keys
 from gateway.audit.thread import Thread
-from gateway.errors import Fatal, LogUnavailable
+from gateway.errors import Fatal, LogUnavailable, Unreadable
 from gateway.model import Record, Write
-from gateway.storage.database import Batch, Conflict, Database, Head, Unreadable
+from gateway.storage.database import Batch, Conflict, Database, Head
 
 SIGN_AFTER = 0.1
 """Seconds a durable leaf may wait for its signature; docs/decisions/0002-head-signing.md says why it may."""
 BACK_OFF = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 MOST_TURNS, MOST_AT_ONCE = 16, 256
 """How many turns of the loop a batch gathers, and how many items end the gathering."""
+LARGEST = 64 << 20
+"""Bytes of sealed values of one append; the database itself ends at 1 GB and would fail the whole batch."""
 HOUR = 3600
 ERASED_AT_ONCE = 200
 
@@ -120,13 +122,15 @@ class Log:
         Raises:
             LogUnavailable: they are not, as far as we know; a crash may show them stored all the same.
             Conflict: a write's condition does not hold; nothing of this item is stored.
-            ValueError: a record is not a leaf (`leaf.encode`).
+            ValueError: a record is not a leaf (`leaf.encode`), or the records are larger than LARGEST.
         """
         if self._down is not None:
             raise LogUnavailable(self._down)
         leaves = [self._leaf(record) for record in records]
         if not leaves:
             raise ValueError("an append needs a record")
+        if sum(len(sealed or b"") for *_, sealed in leaves) > LARGEST:
+            raise ValueError("more than one append may hold")  # alone, before it could take a batch down with it
         placed = [(0, write) for write in writes] if len(leaves) == 1 else _placed(records, writes)
         item = _Item(leaves, placed, asyncio.get_running_loop().create_future())
         self._queue.append(item)

@@ -6,16 +6,20 @@ The signed head is the judge: where records and stored hashes disagree, the side
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from gateway.audit import merkle, note
 from gateway.audit.contents import Contents
 from gateway.audit.tiles import WIDTH, Tree
+from gateway.errors import Unreadable
 from gateway.model import JsonObject
-from gateway.storage.database import Head, Reader, Tile, TreeRow, Unreadable
+from gateway.storage.database import Reader, Tile, TreeRow
 
 UNKNOWN = bytes(32)
-MISSHAPEN = (TypeError, ValueError, OverflowError, AttributeError, KeyError)
-"""What values of a wrong kind lead to: whoever can write the file can store anything anywhere."""
+MOST = 100
+"""Findings of one kind that are listed; however many more there are is one finding."""
+SPARE = 65_536
+"""Missing leaves that are walked over in any log, beside as many as are there."""
 Row = tuple[int, bytes, bytes]
 
 
@@ -73,13 +77,14 @@ def verify(
     contents = Contents(reader, sealing=sealing, digest=bundle_digest, now=now) if rows else None
     try:
         with reader.snapshot():
+            checking.extent()
             checking.heads(outside_head)
             checking.walk(contents)
             checking.conclude()
             if contents is not None:
                 contents.conclude()
-    except (Unreadable, *MISSHAPEN) as error:
-        checking.found("database", f"cannot be read on from here, nothing beyond was checked: {error!r}")
+    except Exception as error:  # noqa: BLE001 - whoever can write the file can store anything anywhere
+        checking.found("database", f"the file is damaged, nothing beyond was checked: {error!r}")
     counts = {"leaves": checking.tree.size, **checking.counts}
     if contents is not None:
         checking.findings += (Finding(*pair) for pair in contents.findings)
@@ -100,6 +105,7 @@ class _Checking:
     tree: Tree = field(default_factory=Tree)
     stored: Tree = field(init=False)
     said: list[tuple[str, note.Checkpoint]] = field(default_factory=list)
+    missing: list[int] = field(default_factory=list)
     by_tile: list[int] = field(default_factory=list)
     """Leaves whose record is not what their tile says."""
     by_column: list[int] = field(default_factory=list)
@@ -115,25 +121,46 @@ class _Checking:
     def found(self, where: str, what: str) -> None:
         self.findings.append(Finding(where, what))
 
+    def extent(self) -> None:
+        """How many leaves to walk: no index that somebody made up may decide how long this takes."""
+        self.reader.shape()
+        low, high, number = self.reader.extent()
+        limit = 2 * number + SPARE
+        self.count = high + 1 if high < limit else self.reader.count(below=limit)
+        self.count = max(self.count, 0)
+        for first, end, what in (
+            (low, 0, "its index is below 0"),
+            (self.count, high + 1, f"its index is far beyond the {number} there are"),
+        ):
+            if first < end:
+                strays = [row[0] for row in islice(self.reader.leaves(first, end), MOST + 1)]
+                self._each(strays, what)
+
+    def _each(self, indices: Sequence[int], what: str) -> None:
+        for place, (first, end) in enumerate(_ranges(indices)):
+            if place == MOST:
+                self.found("leaves", f"and more from leaf {first} on: {what}")
+                return
+            self.found(f"leaf {first}" if first == end else f"leaves {first} to {end}", what)
+
     def heads(self, outside: str | None) -> None:
         """Check every signature; what the good ones say is compared on the way."""
-        self.count = self.reader.count()
         heads = self.reader.heads()
         if not heads:
             self.found("head", "none is stored")
         for head in heads:
-            self._head(f"head {head.size}", head)
+            self._head(f"head {head.size}", head.note, head.size)
         if outside is not None:
-            self._head("outside head", Head(-1, 0, outside))
+            self._head("outside head", outside)
 
-    def _head(self, where: str, head: Head) -> None:
+    def _head(self, where: str, text: str, size: int | None = None) -> None:
         self.counts["heads"] += 1
         try:
-            said = note.open_checkpoint(head.note, self.known)
+            said = note.open_checkpoint(text, self.known)
         except note.BadNote as error:
             self.found(where, str(error))
             return
-        if head.size not in (said.size, -1):
+        if size not in (said.size, None):
             self.found(where, f"its note is of size {said.size}")
         elif said.size > self.count:
             self.found(where, f"signed {said.size} leaves, {self.count} are stored: the log was cut or restored")
@@ -144,6 +171,8 @@ class _Checking:
         """One pass over the leaves, a tile at a time."""
         self.said.sort(key=lambda pair: pair[1].size)
         pending = iter(self.said)
+        if contents is not None:
+            contents.begin(self.count)
         following = next(pending, None)
         for first in range(0, max(self.count, 1), WIDTH):
             end = min(first + WIDTH, self.count)
@@ -175,7 +204,7 @@ class _Checking:
             if not tile:
                 kept.append(beside)
             if hashed is UNKNOWN:
-                self.found(f"leaf {first + place}", "is missing")
+                self.missing.append(first + place)
                 hashed = kept[place]
             elif hashed != kept[place]:
                 (self.by_tile if tile else self.by_column).append(first + place)
@@ -215,17 +244,19 @@ class _Checking:
         """Say which side was changed, now that every head has spoken."""
         records_right = self.records_hold and bool(self.said)
         changed = [] if records_right else self.by_tile + self.by_column
-        for index in self.by_column if records_right else ():
-            self.found(f"leaf {index}", "the hash beside it was changed")
-        for first, end in _ranges(changed):
-            where = f"leaf {first}" if first == end else f"leaves {first} to {end}"
-            self.found(where, "the record was changed, moved or exchanged")
+        self._each(self.missing, "is missing")
+        self._each(self.by_column if records_right else (), "the hash beside it was changed")
+        self._each(changed, "the record was changed, moved or exchanged")
         for (level, n), (made, kept) in self.tiles.items():
             self._tile(level, n, made if records_right else kept)
         for level, n in self.reader.tiles():
             if (level, n) not in self.seen:
                 self.found(f"tile {level}/{n}", "no leaves make it")
-        row = self.reader.tree()
+        try:
+            row = self.reader.tree()
+        except Unreadable as error:
+            self.found("tree", str(error))
+            return
         if row.size != self.count:
             self.found("tree", f"says {row.size} leaves, {self.count} are stored")
         elif row not in (self.tree.row, self.stored.row):
@@ -235,7 +266,7 @@ class _Checking:
         """Where no tile can tell which leaf it was, the kept roots of the perfect subtrees narrow it down."""
         kept = [row.frontier[at : at + 32] for at in range(0, len(row.frontier), 32)]
         signed = any(said.size == row.size and said.root == row.root for _, said in self.said)
-        if not signed or merkle.fold(kept) != row.root or len(kept) != len(self.tree.frontier):
+        if not signed or len(kept) != len(self.tree.frontier) or merkle.fold(kept) != row.root:
             self.found("tree", "its root or frontier is not that of the stored leaves")
             return
         first = 0

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from enum import IntEnum
 from typing import Any
 
-from gateway.errors import BasculeError, ConfigError, Failed, Fatal, Malformed, Refused
+from gateway.errors import BasculeError, ConfigError, Failed, Fatal, Malformed, Refused, Unreadable
 from gateway.model import Code, JsonObject
 
 QUIET_S = 1.0
@@ -46,7 +46,7 @@ def status_of(problem: BasculeError) -> Status:
     match problem:
         case ConfigError():
             return Status.USAGE
-        case Fatal():
+        case Fatal() | Unreadable():
             return Status.NOT_INTACT
         case Refused() | Failed() | Malformed():
             return status_of_code(problem.code)

@@ -74,13 +74,13 @@ def load(place: Path, live: Mapping[str, bytes] | None = None, *, engine: str = 
     shown = {path: str(place / path.removeprefix(USER)) for path in user}
     modules = _parsed(user, shown, lenient=engine == "opa")
     layers.check(modules)
-    negation.check(modules, frozenset(shown.values()))
     for point in Point:
         if text := layers.joined(point, modules):
             entries[f"{ENTRIES}teams_{point}.rego"] = text
     files = {**entries, **user}
     if engine != "opa":
         _check(files, shown, data)
+    negation.check(modules, frozenset(shown.values()))
     return Bundle.of(files, data, found.tests)
 
 

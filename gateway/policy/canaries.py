@@ -6,7 +6,7 @@ A panic, an answer that is none, or an evaluation that takes too long refuses th
 from collections.abc import Iterator
 
 from gateway.errors import ConfigError, Refused
-from gateway.model import Effect, JsonObject, Point
+from gateway.model import Code, Effect, JsonObject, Point
 from gateway.policy import Pdp
 from gateway.policy.decide import decide, hidden
 
@@ -42,6 +42,8 @@ async def _asked(pdp: Pdp, point: Point, document: JsonObject) -> Effect:
             return Effect.ALLOW
         return (await decide(pdp, point, document, id="canary")).effect
     except Refused as refusal:
+        if refusal.code is Code.TOO_LARGE:  # refused before any policy is asked, as a call like it would be
+            return Effect.DENY
         raise ConfigError(f"the policy fails at `{point}` on a canary: {refusal.detail or refusal.reason}") from None
 
 

@@ -9,9 +9,12 @@ from typing import Any
 
 import orjson
 
-from gateway.model import Check, Facts, JsonObject, Outcome, Pin, Principal, Proposal, TypedValue
+from gateway.errors import Refused
+from gateway.model import Check, Code, Facts, JsonObject, Outcome, Pin, Principal, Proposal, TypedValue
 
 VERSION = 1
+LONGEST_POINTER = 512
+"""Characters of where a finding is: the keys in it are the upstream's."""
 LARGEST_INTEGER = 2**64 - 1
 SMALLEST_INTEGER = -(2**63)
 """Beyond them engines disagree: such integers stand as text."""
@@ -55,7 +58,7 @@ def for_result(
     document["result"] = {
         "size": outcome.size,
         "tool_error": outcome.tool_error,
-        "findings": [{"kind": kind, "where": where} for kind, where in findings],
+        "findings": [{"kind": kind, "where": where[:LONGEST_POINTER]} for kind, where in findings],
     }
     return document
 
@@ -137,10 +140,18 @@ def _check(check: Check) -> JsonObject:
 
 
 def _bounded(value: Any, value_bytes: int) -> Any:
-    """An argument whose every text, and then itself, is at most `value_bytes` as JSON."""
+    """An argument whose every text is at most `value_bytes`.
+
+    A list or object that is larger as a whole is refused: as a digest it would have no members, and a rule that
+    denies one of them (`"admin" in input.args.roles`) would not hold.
+    """
     small = _small(value, value_bytes)
-    if isinstance(small, dict | list) and len(encoded := orjson.dumps(small)) > value_bytes:
-        return _standing_for(encoded)
+    if isinstance(small, dict | list) and len(orjson.dumps(small)) > value_bytes:
+        raise Refused(
+            Code.TOO_LARGE,
+            f"a list or object among the arguments is larger than the {value_bytes >> 10} KB that policies may see",
+            would_pass="smaller arguments, or a larger limits.policy_value_kb",
+        )
     return small
 
 

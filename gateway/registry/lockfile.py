@@ -61,6 +61,8 @@ def load(path: Path) -> Lock:
         data = jiter.from_json(path.read_bytes(), catch_duplicate_keys=True, allow_inf_nan=False)
     except FileNotFoundError:
         return {}
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", file=str(path)) from None
     except ValueError as error:
         raise ConfigError(f"not valid JSON: {error}", file=str(path)) from None
     return _Reader(str(path)).lock(data)

@@ -22,10 +22,6 @@ class Conflict(BasculeError):
     """A write whose own condition does not hold, such as ending a run that is not open. Nothing of it is stored."""
 
 
-class Unreadable(BasculeError):
-    """The stored bytes cannot be read at all: a damaged file, not a changed value."""
-
-
 @dataclass(frozen=True, slots=True)
 class Tile:
     """A complete tile: 256 hashes, and the one they make in the level above."""
@@ -112,9 +108,17 @@ class Reader(Protocol):
     def snapshot(self) -> AbstractContextManager[None]:
         """Within it every read sees the same moment."""
 
-    def tree(self) -> TreeRow: ...
-    def count(self) -> int:
-        """One more than the highest leaf index stored."""
+    def tree(self) -> TreeRow:
+        """Raises Unreadable where there is not exactly its one row."""
+
+    def shape(self) -> None:
+        """Raises Unreadable where a table is not as the migrations make it: a view, say, that never ends."""
+
+    def extent(self) -> tuple[int, int, int]:
+        """Lowest and highest index of the stored leaves, and how many there are. Counts them: slow."""
+
+    def count(self, below: int | None = None) -> int:
+        """One more than the highest leaf index stored (that is lower than `below`)."""
 
     def leaf(self, index: int) -> bytes | None: ...
     def leaves(self, first: int, end: int) -> Iterator[tuple[int, bytes, bytes]]:
@@ -137,6 +141,9 @@ class Reader(Protocol):
     def run(self, run: str) -> RunRow | None: ...
     def runs(self, *, limit: int, before: str = "", unfinished: bool = False) -> list[RunRow]:
         """Newest first; `before` is the last id of the page before."""
+
+    def all_runs(self) -> Iterator[RunRow]:
+        """Whatever their ids are."""
 
     def runs_named(self, names: Sequence[str]) -> list[RunRow]: ...
     def run_counts(self) -> tuple[int, int]:
@@ -167,7 +174,10 @@ class Database(Protocol):
         """Which of the items would not apply, tried in order, each whole or not at all. Stores nothing."""
 
     def expire(self, now: int, limit: int) -> int:
-        """Erases at most `limit` payloads that are past their time and whose run has ended. Waits for the disk."""
+        """Erases at most `limit` payloads that are past their time and whose run has ended. Waits for the disk.
+
+        With a payload goes what the run's row copied from it, and every session not seen since its record.
+        """
 
     def reset(self) -> None:
         """Drops the connection and whatever was staged, and opens anew. Waits for the disk."""

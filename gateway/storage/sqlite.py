@@ -12,9 +12,9 @@ from typing import Any
 
 import orjson
 
-from gateway.errors import ConfigError, Fatal, LogUnavailable
+from gateway.errors import ConfigError, Fatal, LogUnavailable, Unreadable
 from gateway.model import BundleStored, RunEnded, RunOpened, RunRefused, SessionSeen, Write
-from gateway.storage.database import EXPECTED, Batch, Conflict, Head, Payload, RunRow, Tile, TreeRow, Unreadable
+from gateway.storage.database import EXPECTED, Batch, Conflict, Head, Payload, RunRow, Tile, TreeRow
 
 MIGRATIONS = sorted((Path(__file__).parent / "migrations").glob("[0-9]*.sql"))
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -44,8 +44,16 @@ EXPIRE = """DELETE FROM payloads WHERE leaf IN (
     SELECT intent FROM runs WHERE state != 'ended' AND intent IS NOT NULL
     UNION ALL SELECT settled FROM runs WHERE state != 'ended' AND settled IS NOT NULL) LIMIT ?)
   RETURNING leaf"""
-FORGET = """UPDATE runs SET principal = '', tenant = '' WHERE run = (
-  SELECT json_extract(CAST(record AS TEXT), '$.run') FROM leaves WHERE idx = ?)"""
+FORGET = """UPDATE runs SET principal = '', tenant = '', task = '',
+  upstream = iif(intent IS NULL AND said.tool IS NULL, '', runs.upstream),
+  tool = iif(intent IS NULL AND said.tool IS NULL, '', runs.tool)
+  FROM (SELECT idx, json_extract(CAST(record AS TEXT), '$.run') AS run,
+    json_extract(CAST(record AS TEXT), '$.tool') AS tool FROM leaves WHERE idx = ?) AS said
+  WHERE runs.run = said.run AND coalesce(runs.intent, runs.settled) = said.idx"""
+IDLE = """DELETE FROM sessions WHERE seen <= (
+  SELECT 1000000 * strftime('%s', substr(ts, 1, 19)) + substr(ts, 21, 6)
+  FROM (SELECT json_extract(CAST(record AS TEXT), '$.ts') AS ts FROM leaves WHERE idx = ?))"""
+SHAPE = "SELECT name, sql FROM sqlite_master WHERE type IN ('table', 'index') AND sql IS NOT NULL"
 RUN = "run, task, principal, tenant, upstream, tool, state, ending, code, intent, settled, opened, ended"
 
 Row = tuple[object, ...]
@@ -170,8 +178,9 @@ class SqliteDatabase:
         try:
             connection.execute("BEGIN IMMEDIATE")
             gone = connection.execute(EXPIRE, (now, limit)).fetchall()
-            # The row's principal is a copy of a sealed value: it goes with it.
+            # What the row says and the leaf does not is a copy of sealed values: it goes with them.
             connection.executemany(FORGET, gone)
+            connection.executemany(IDLE, gone)
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             raise LogUnavailable(f"expiring payloads: {error}") from error
@@ -238,6 +247,17 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
         connection.executescript(f"BEGIN IMMEDIATE; {script.read_text()} PRAGMA user_version = {number}; COMMIT;")
 
 
+def _shape(version: int) -> set[tuple[str, str]]:
+    """The tables and indices of this version, by the text that makes them."""
+    connection = sqlite3.connect(":memory:")
+    try:
+        for script in MIGRATIONS[:version]:
+            connection.executescript(script.read_text())
+        return set(connection.execute(SHAPE))
+    finally:
+        connection.close()
+
+
 class SqliteReader:
     """A read-only connection; the file must exist. Reads while the owner writes, from any process."""
 
@@ -254,14 +274,31 @@ class SqliteReader:
         finally:
             self._row("ROLLBACK")
 
-    def tree(self) -> TreeRow:
-        row = self._row("SELECT size, root, frontier FROM tree")
-        if row is None:
-            raise Unreadable("the row of the tree is missing")
-        return TreeRow(*row)
+    def shape(self) -> None:
+        (version,) = self._row("PRAGMA user_version")
+        if not 1 <= version <= len(MIGRATIONS):
+            raise Unreadable(f"the database has version {version}, this bascule knows 1 to {len(MIGRATIONS)}")
+        stored = set(self._rows(SHAPE))
+        for name, made in _shape(version) - stored:
+            raise Unreadable(f"{name} is not as this was made: {made}")
 
-    def count(self) -> int:
-        row = self._row("SELECT max(idx) FROM leaves")
+    def tree(self) -> TreeRow:
+        rows = list(self._rows("SELECT one, size, root, frontier FROM tree LIMIT 2"))
+        if [row[0] for row in rows] != [1]:
+            raise Unreadable("the tree has not its one row")
+        return TreeRow(*rows[0][1:])
+
+    def extent(self) -> tuple[int, int, int]:
+        # Three selects: each has a short way that one over all of it has not.
+        statement = "SELECT (SELECT min(idx) FROM leaves), (SELECT max(idx) FROM leaves), (SELECT count(*) FROM leaves)"
+        low, high, number = self._row(statement)
+        return (low or 0, -1 if high is None else high, number)
+
+    def count(self, below: int | None = None) -> int:
+        if below is None:
+            row = self._row("SELECT max(idx) FROM leaves")
+        else:
+            row = self._row("SELECT max(idx) FROM leaves WHERE idx < ?", below)
         return 0 if row is None or row[0] is None else int(row[0]) + 1
 
     def leaf(self, index: int) -> bytes | None:
@@ -308,6 +345,10 @@ class SqliteReader:
         where = "run < ? AND state != 'ended'" if unfinished else "run < ?"
         statement = f"SELECT {RUN} FROM runs WHERE {where} ORDER BY run DESC LIMIT ?"  # noqa: S608 - constants
         return [RunRow._make(row) for row in self._rows(statement, before or "~", limit)]
+
+    def all_runs(self) -> Iterator[RunRow]:
+        statement = f"SELECT {RUN} FROM runs ORDER BY run"  # noqa: S608 - constants
+        return (RunRow._make(row) for row in self._rows(statement))
 
     def runs_named(self, names: Sequence[str]) -> list[RunRow]:
         marks = ",".join("?" * len(names))

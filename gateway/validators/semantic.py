@@ -26,6 +26,9 @@ class Place:
     reads: Reader
 
 
+MOST_VALUES = 1_000
+"""Typed values of one call: an address costs some 20 us, and every call waits for it."""
+
 # Not state: the same digest always gives the same places.
 _compiled: OrderedDict[Digest, tuple[Place, ...]] = OrderedDict()
 
@@ -48,6 +51,8 @@ def typed(proposal: Proposal) -> Proposal:
                 values[place.pointer] = _value(place, place.pointer, arguments[tokens[0]])
         else:
             for pointer, value in _found(arguments, tokens, ""):
+                if len(values) >= MOST_VALUES:
+                    raise _refused(pointer, f"is one too many: {MOST_VALUES} typed values a call", "fewer at a time")
                 values[pointer] = _value(place, pointer, value)
     return Proposal(proposal.call, proposal.pin, values, proposal.checks) if values else proposal
 

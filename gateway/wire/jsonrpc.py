@@ -24,6 +24,9 @@ INTERNAL_ERROR: Final = -32603
 LARGEST_INTEGER: Final = 2**53 - 1
 """Beyond it a double no longer tells neighbours apart, and RFC 8785 has no form for it."""
 
+MOST_VALUES: Final = 100_000
+"""In one message: each is looked at several times, and all calls wait for that."""
+
 _ENVELOPE = frozenset({"jsonrpc", "id", "method", "params"})
 _ANSWER = frozenset({"result", "error"})
 
@@ -66,24 +69,33 @@ def parse(body: bytes, *, depth: int) -> Message:
 def _check_values(message: JsonObject, depth: int) -> None:
     """Refuse, in one pass, numbers that parsers read differently and nesting beyond `depth`."""
     level: list[Any] = [message]
+    values = 0
     for _ in range(depth):
         below: list[Any] = []
         for node in level:
+            values += len(node)
+            if values > MOST_VALUES:
+                _refuse(f"more than {MOST_VALUES} values: send less at a time")
             for item in node.values() if type(node) is dict else node:
                 kind = type(item)
                 if kind is str:
                     continue
                 if kind is dict or kind is list:
                     below.append(item)
-                elif kind is int:
-                    if not -LARGEST_INTEGER <= item <= LARGEST_INTEGER:
-                        _refuse("an integer is beyond 2^53: send it as a string")
-                elif kind is float and item - item != 0.0:  # 1e400 parses to infinity
-                    _refuse("a number is beyond the range of a double")
+                elif kind is int or kind is float:
+                    _check_number(item)
         if not below:
             return
         level = below
     _refuse(f"nested deeper than {depth} levels")
+
+
+def _check_number(number: float) -> None:
+    if type(number) is int:
+        if not -LARGEST_INTEGER <= number <= LARGEST_INTEGER:
+            _refuse("an integer is beyond 2^53: send it as a string")
+    elif number - number != 0.0:  # 1e400 parses to infinity
+        _refuse("a number is beyond the range of a double")
 
 
 def _refuse(reason: str) -> NoReturn:

@@ -166,7 +166,8 @@ allow contains sprintf("%s", [key]) if {
 deny contains "typed" if {
 	some pointer
 	input.typed[pointer].type == "path"
-	not startswith(input.typed[pointer].value, "/srv")
+	value := input.typed[pointer].value
+	not startswith(value, "/srv")
 }
 """,
     "the whole input": """

@@ -63,7 +63,7 @@ def test_a_head_without_a_value_is_refused(tmp_path: Path, head: str) -> None:
     "lines",
     [
         'not "admin" in input.principal.roles',
-        "some x in input.a\n\tnot x in input.b",
+        "some x in input.a\n\tnot x in input.principal.roles",
         "some i\n\tinput.a[i] == 1\n\tnot input.b[i]",
         "not count([x | some x in input.a; x > 1]) == 0",
         "x = input.a\n\tx > 1",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.errors import ConfigError, Fatal, LogUnavailable
+from gateway.errors import ConfigError, Fatal, LogUnavailable, Unreadable
 from gateway.model import (
     BundleStored,
     Digest,
@@ -20,7 +20,7 @@ from gateway.model import (
     SessionSeen,
     Write,
 )
-from gateway.storage.database import Batch, Conflict, Head, Payload, Tile, TreeRow, Unreadable
+from gateway.storage.database import Batch, Conflict, Head, Payload, Tile, TreeRow
 from gateway.storage.sqlite import MIGRATIONS, SqliteDatabase, SqliteReader
 
 HASH = bytes(range(32))

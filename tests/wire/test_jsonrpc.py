@@ -210,9 +210,16 @@ def test_nesting_far_beyond_any_limit_is_refused_and_crashes_nothing(levels: int
         parse(nested(levels), depth=256)
 
 
-def test_a_million_keys_are_parsed_and_each_is_there() -> None:
-    text = "{" + ",".join(f'"{key}":{key}' for key in range(1_000_000)) + "}"
-    assert len(parse(raw(text), depth=DEPTH).params) == 1_000_000
+def test_as_many_values_as_may_be_are_parsed_and_each_is_there() -> None:
+    text = "{" + ",".join(f'"{key}":{key}' for key in range(90_000)) + "}"
+    assert len(parse(raw(text), depth=DEPTH).params) == 90_000
+
+
+@pytest.mark.parametrize("text", ["{" + ",".join(f'"{key}":{key}' for key in range(1_000_000)) + "}",
+                                  '{"a":[' + "[0]," * 60_000 + "0]}"])  # fmt: skip
+def test_more_values_than_that_are_refused(text: str) -> None:
+    with pytest.raises(Malformed, match="more than 100000 values"):
+        parse(raw(text), depth=DEPTH)
 
 
 def test_keys_chosen_to_collide_in_a_simple_hash_are_still_told_apart() -> None:
