@@ -40,6 +40,7 @@ _FLAGS = frozenset(
 
 def find(text: str) -> Iterator[tuple[str, int, int]]:
     """Kind, start and end of everything hidden in a text."""
+    right_to_left: bool | None = None  # looked for once, and only where a mark of direction stands
     suspect = _SUSPECT.search(text)
     while suspect is not None:
         match = _EXACT.match(text, suspect.start())
@@ -47,8 +48,13 @@ def find(text: str) -> Iterator[tuple[str, int, int]]:
             suspect = _SUSPECT.search(text, suspect.end())
             continue
         kind, (start, end) = match.lastgroup or "", match.span()
-        if not _ordinary(kind, text, start, end):
-            yield ("bidi" if kind == "direction" else kind), start, end
+        if kind == "direction":
+            if right_to_left is None:
+                right_to_left = _RIGHT_TO_LEFT.search(text) is not None
+            if not right_to_left:
+                yield "bidi", start, end
+        elif not _ordinary(kind, text, start, end):
+            yield kind, start, end
         suspect = _SUSPECT.search(text, end)
 
 
@@ -59,7 +65,5 @@ def _ordinary(kind: str, text: str, start: int, end: int) -> bool:
             return start > 0 and text[start - 1 : end] in _FLAGS
         case "zero_width":
             return start == 0 and text[:end] == "\ufeff"
-        case "direction":
-            return _RIGHT_TO_LEFT.search(text) is not None
         case _:
             return False

@@ -3,12 +3,14 @@
 The result itself is never changed: what leaves is a copy as far down as something was taken out.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.model import JsonObject, Redaction
-from gateway.screening import strings
+from gateway.screening import credentials, strings
 from gateway.screening.screen import MOST
 from gateway.screening.strings import Finding
 
@@ -24,15 +26,23 @@ def redact(result: JsonObject, redaction: Redaction, findings: tuple[Finding, ..
     for pointer in redaction.pointers:
         if not pointer.startswith("/"):  # the whole result, or no pointer at all
             return {"content": [dict(_BLOCK)]}
-        result = _without(result, [_unescaped(token) for token in pointer.split("/")[1:]])
-    if redaction.pointers:
-        result = _mended(result)
+        result = _without(result, [strings.unescaped(token) for token in pointer.split("/")[1:]])
     kinds = frozenset(redaction.kinds)
-    if not kinds or not findings:
-        return result
-    found = findings if len(findings) < MOST else strings.findings(result)  # the screen stopped counting there
-    chosen = [one for one in found if not kinds.isdisjoint((one.kind, "secrets" if one.secret else "hidden_text", "*"))]
-    return _without_spans(result, chosen) if chosen else result
+    if kinds and findings:
+        result = _without_kinds(result, kinds, findings)
+    return _mended(result) if redaction.pointers else result
+
+
+def _without_kinds(result: JsonObject, kinds: frozenset[str], findings: tuple[Finding, ...]) -> JsonObject:
+    def chosen(kind: str, secret: bool) -> bool:  # noqa: FBT001 - one question of two words
+        return not kinds.isdisjoint((kind, "secrets" if secret else "hidden_text", "*"))
+
+    if len(findings) < MOST:
+        wanted = [one for one in findings if chosen(one.kind, one.secret)]
+        return _without_spans(result, wanted) if wanted else result
+    cleaned = _cleaned(result, chosen, under=False)  # the screen stopped counting there: look at every string again
+    assert isinstance(cleaned, dict)
+    return cleaned
 
 
 def _mended(result: JsonObject) -> JsonObject:
@@ -46,10 +56,6 @@ def _mended(result: JsonObject) -> JsonObject:
         if result.get(key) is REDACTED:
             del result[key]
     return result
-
-
-def _unescaped(token: str) -> str:
-    return token.replace("~1", "/").replace("~0", "~")
 
 
 def _without(value: Any, tokens: list[str]) -> Any:
@@ -78,49 +84,102 @@ def _keys(value: Any, step: str) -> Iterable[Any]:
     return [int(step)] if step.isdecimal() and int(step) < len(value) else []
 
 
+_Span = tuple[int, int]
+
+
+@dataclass(slots=True)
+class _Place:
+    """What is to be cut at one place of a result and below it; made as findings name it."""
+
+    name: list[_Span] = field(default_factory=list)
+    text: list[_Span] = field(default_factory=list)
+    below: dict[str, "_Place"] = field(default_factory=dict)
+
+
 def _without_spans(result: JsonObject, findings: list[Finding]) -> JsonObject:
-    spans: defaultdict[tuple[str, bool], list[tuple[int, int]]] = defaultdict(list)
-    above: set[str] = set()
+    top = _Place()
     for finding in findings:
-        spans[finding.where, finding.key].append((finding.start, finding.end))
-        where = finding.where
-        while where:
-            above.add(where)
-            where = where.rpartition("/")[0]
-    copy = _cut(result, "", spans, above | {""})
+        place = top
+        for step in finding.steps():
+            place = place.below.setdefault(step, _Place())
+        (place.name if finding.key else place.text).append((finding.start, finding.end))
+    copy = _cut(result, top)
     assert isinstance(copy, dict)
     return copy
 
 
-_Spans = defaultdict[tuple[str, bool], list[tuple[int, int]]]
-
-
-def _cut(value: Any, where: str, spans: _Spans, above: set[str]) -> Any:
-    if where not in above:
-        return value
+def _cut(value: Any, place: _Place) -> Any:
+    """A copy without what `place` names; what a pointer took away before is no longer there to be cut."""
     if isinstance(value, str):
-        return value if value is REDACTED else _replaced(value, spans.get((where, False), []))
+        return value if value is REDACTED else _replaced(value, place.text)
     if isinstance(value, list):
-        return [_cut(part, f"{where}/{index}", spans, above) for index, part in enumerate(value)]
+        copy = value.copy()
+        for step, part in place.below.items():
+            for index in _keys(value, step):
+                copy[index] = _cut(value[index], part)
+        return copy
+    if not isinstance(value, dict) or not place.below:
+        return value
+    names = _Names(value)
+    for key, part in value.items():
+        at = place.below.get(key)
+        names.add(key, key if at is None else _replaced(key, at.name), part if at is None else _cut(part, at))
+    return names.copy
+
+
+def _cleaned(value: Any, chosen: Callable[[str, bool], bool], *, under: bool) -> Any:
+    """A copy without anything chosen, found again; nothing is kept of what was found."""
+
+    def cleaned(text: str, named: bool) -> str:  # noqa: FBT001 - HOT
+        found = strings.spans(text, named)
+        return _replaced(text, ((start, end) for kind, start, end, secret in found if chosen(kind, secret)))
+
+    if isinstance(value, str):
+        return value if value is REDACTED else cleaned(value, under)
+    if isinstance(value, list):
+        return [_cleaned(part, chosen, under=under) for part in value]
     if not isinstance(value, dict):
         return value
-    copy: dict[str, Any] = {}
+    names = _Names(value)
     for key, part in value.items():
-        at = f"{where}/{strings.escaped(key)}"
-        name = _replaced(key, spans[at, True]) if (at, True) in spans else key
-        while name in copy or (name != key and name in value):
-            name += "_"  # two names may be the same once their secrets are gone
-        copy[name] = _cut(part, at, spans, above)
-    return copy
+        read = not strings.is_binary(value, key, part)
+        names.add(
+            key,
+            cleaned(key, False),  # noqa: FBT003
+            _cleaned(part, chosen, under=credentials.named(key)) if read else part,
+        )
+    return names.copy
 
 
-def _replaced(text: str, spans: list[tuple[int, int]]) -> str:
+class _Names:
+    """A copy of an object whose names may be the same once their secrets are gone: then they get numbers."""
+
+    def __init__(self, value: JsonObject) -> None:
+        self.copy: JsonObject = {}
+        self._value = value
+        self._used: Counter[str] = Counter()
+
+    def add(self, key: str, name: str, part: Any) -> None:
+        free = name
+        while name != key and (free in self.copy or free in self._value):
+            self._used[name] += 1  # never tried again: many equal names cost no more than their number
+            free = f"{name}_{self._used[name]}"
+        self.copy[free] = part
+
+
+_MARKED = re.compile(rb"\x01\x02*")
+
+
+def _replaced(text: str, spans: Iterable[_Span]) -> str:
     """The text with the word REDACTED for every span; spans may overlap."""
+    marks: bytearray | None = None
+    for start, end in spans:
+        marks = bytearray(len(text)) if marks is None else marks
+        marks[start:end] = (b"\x02" if marks[start] == 2 else b"\x01") + b"\x02" * (end - start - 1)
+    if marks is None:
+        return text
     parts, done = [], 0
-    for start, end in sorted(spans):
-        if end <= done:
-            continue
-        if start >= done:
-            parts += [text[done:start], REDACTED]
-        done = end
+    for marked in _MARKED.finditer(marks):
+        parts += [text[done : marked.start()], REDACTED]
+        done = marked.end()
     return "".join(parts) + text[done:]

@@ -8,7 +8,6 @@ from itertools import islice
 from typing import Any
 
 import orjson
-import re2
 
 from gateway.model import Check, JsonObject, Pin
 from gateway.screening import credentials, hidden
@@ -72,15 +71,4 @@ def _without_binary(item: Any) -> Any:
     return {key: value for key, value in item.items() if key not in names} if names else item
 
 
-def _automaton() -> Any:
-    options = re2.Options()
-    options.log_errors = False
-    options.max_mem = 64 << 20
-    patterns = re2.Set.SearchSet(options)
-    for pattern in (hidden.QUICK, *credentials.QUICK):  # hidden text is place 0
-        patterns.Add(pattern)
-    patterns.Compile()
-    return patterns
-
-
-_suspect = _automaton()
+_suspect = credentials.automaton((hidden.QUICK, *credentials.QUICK))  # hidden text is place 0

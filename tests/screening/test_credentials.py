@@ -40,7 +40,8 @@ FORMS = [
 
 
 def found(text: str, name: str = "") -> list[tuple[str, str]]:
-    return [(kind, text[start:end]) for kind, start, end in credentials.find(text, name, credentials.EVERY)]
+    under_name = credentials.named(name)
+    return [(kind, text[start:end]) for kind, start, end in credentials.find(text, under_name, credentials.EVERY)]
 
 
 @pytest.mark.parametrize(("kind", "secret"), FORMS, ids=[f"{place}-{kind}" for place, (kind, _) in enumerate(FORMS)])
@@ -116,6 +117,64 @@ def test_a_private_key_is_taken_whole_even_when_its_end_is_missing() -> None:
     assert found(f"a {KEY} b") == [("private_key", KEY)]
     open_end = KEY.partition("-----END")[0]
     assert found("a " + open_end) == [("private_key", open_end)]
+
+
+BEGIN = "-----BEGIN PRIVATE" + " KEY-----"
+
+
+@pytest.mark.parametrize("end", ["", "-----END PRIVATE KEY-----"])
+def test_a_private_key_is_looked_to_the_end_of_once_and_not_from_every_beginning_in_it(
+    end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Ends:
+        searched = 0
+
+        def search(self, text: str, start: int) -> object:
+            Ends.searched += 1
+            return ends.search(text, start)
+
+    ends = credentials._PRIVATE_KEY_ENDS
+    monkeypatch.setattr(credentials, "_PRIVATE_KEY_ENDS", Ends())
+    text = BEGIN * 5000 + end
+    assert found(text) == [("private_key", text)]
+    assert Ends.searched == 1
+
+
+def test_private_keys_one_after_the_other_are_each_found() -> None:
+    assert found(f"{KEY}\n{KEY}") == [("private_key", KEY)] * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("password", True),
+        ("x" * 1000 + "Client-Secret", True),
+        ("line\npassword", True),
+        ("password" + "x" * 1000, False),
+        ("passwords", False),
+        ("", False),
+    ],
+)
+def test_a_name_is_judged_by_its_end(name: str, said: bool) -> None:
+    assert credentials.named(name) is said
+
+
+def test_only_the_end_of_a_name_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Looked:
+        def search(self, name: str) -> None:
+            lengths.append(len(name))
+
+    lengths: list[int] = []
+    monkeypatch.setattr(credentials, "_NAMED", Looked())
+    assert credentials.named("k" * 100_000) is False
+    assert lengths == [credentials.NAMES_END]
+
+
+def test_no_secret_is_shorter_than_what_is_passed_over() -> None:
+    shortest = ["ab" + "://c:def@g", "pwd" + "='abcd123!'"]
+    assert [len(found(text)) for text in shortest] == [1, 1]
+    assert min(map(len, shortest)) >= credentials.SHORTEST
+    assert min(len(secret) for _, secret in FORMS) >= credentials.SHORTEST
 
 
 def test_text_with_a_lone_surrogate_is_read_all_the_same() -> None:

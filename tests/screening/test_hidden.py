@@ -74,6 +74,23 @@ def test_everything_hidden_is_found_and_not_only_the_first() -> None:
     assert [kind for kind, _, _ in found] == ["zero_width", "ansi", "bidi", "zero_width"]
 
 
+@pytest.mark.parametrize(("last", "found"), [("\u05d0", 0), ("z", 1000)])
+def test_right_to_left_writing_is_looked_for_once_in_a_text(
+    last: str, found: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Looked:
+        times = 0
+
+        def search(self, text: str) -> object:
+            Looked.times += 1
+            return looked.search(text)
+
+    looked = hidden._RIGHT_TO_LEFT
+    monkeypatch.setattr(hidden, "_RIGHT_TO_LEFT", Looked())
+    assert len(list(hidden.find("\u200ea" * 1000 + last))) == found
+    assert Looked.times == 1
+
+
 _ODD = st.sampled_from(
     "a1\u65e5\u05d0\U0001f3f4\x1b\x00\x08\x9b\xad\u200b\u200d\u200e\u202e\u2066\u3164\ufe0f\ufeff\U000e0041\U000e0100[m\n\\"
 )

@@ -138,3 +138,46 @@ def test_pointers_and_kinds_work_together() -> None:
         "structuredContent": {"k": OUT, "n": "keep"},
     }
     assert redacted(result, "/structuredContent", kinds=("*",)) == {"content": [{"type": "text", "text": f"{OUT} "}]}
+
+
+@pytest.mark.parametrize("other", ["b", "…"])
+def test_a_cut_pointer_still_leads_to_the_one_place_that_was_found(other: str) -> None:
+    name = "k" * 1000  # the pointers to both are the same once they are cut
+    result = {"structuredContent": {name: {"a": [AWS, "keep"], "x/y": {AWS: 1}}, name + other: [f"{AWS[:-1]}", "keep"]}}
+    assert redacted(result, kinds=("*",)) == {
+        "structuredContent": {name: {"a": [OUT, "keep"], "x/y": {OUT: 1}}, name + other: [AWS[:-1], "keep"]}
+    }
+
+
+def test_more_findings_than_are_counted_are_cut_out_of_every_kind_of_place() -> None:
+    picture = {"type": "image", "data": "QUJD" * 1000, "mimeType": "image/png"}
+    result: Any = {
+        "content": [picture, {"type": "text", "text": f"a\u200b {AWS}"}],
+        "structuredContent": {"gone": AWS, AWS: 1, "password": ["S3cretPass", 7], "many": [AWS] * MOST},
+    }
+    after = redacted(result, "/structuredContent/gone", kinds=("secrets",))
+    assert after == {
+        "content": [picture, {"type": "text", "text": f"a\u200b {OUT}"}],
+        "structuredContent": {"gone": OUT, OUT: 1, "password": [OUT, 7], "many": [OUT] * MOST},
+    }
+
+
+def test_what_a_pointer_took_away_is_not_cut_again() -> None:
+    result = {"content": [{"type": f"xxxxxxxx {AWS}", "text": AWS}, {"type": "text", "text": AWS}]}
+    assert redacted(result, "/content/0", kinds=("*",)) == {"content": [BLOCK, BLOCK]}
+
+
+def test_many_names_that_become_equal_cost_no_more_than_their_number() -> None:
+    count = 20_000  # an ending that grew with each would be 200 MB
+    names = [
+        AWS[:-4] + "".join("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"[n >> s & 31] for s in (15, 10, 5, 0))
+        for n in range(count)
+    ]
+    after = redacted({"structuredContent": {name: place for place, name in enumerate(names)}}, kinds=("*",))
+    assert list(after["structuredContent"].values()) == list(range(count))
+    assert max(map(len, after["structuredContent"])) == len(f"{OUT}_{count}")
+
+
+def test_findings_that_touch_are_cut_out_each() -> None:
+    found = tuple(Finding("x", "/t", start, end, secret=True) for start, end in ((1, 4), (4, 6), (1, 4), (8, 9)))
+    assert redact({"t": "0123456789"}, Redaction(kinds=("x",)), found) == {"t": f"0{OUT}{OUT}67{OUT}9"}

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import orjson
 import pytest
 
 from gateway.model import Digest, Manifest, Pin, PinState
-from gateway.screening import screen
+from gateway.screening import credentials, screen
 from gateway.screening import strings as strings_module
 from gateway.screening.screen import MOST
 
@@ -80,3 +81,52 @@ def test_a_clean_result_is_not_read_string_by_string(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(strings_module, "_strings", never)
     assert screen(PIN, {"content": [{"type": "text", "text": "fine"}]}).findings == ()
+
+
+def nested(value: Any, depth: int) -> Any:
+    for _ in range(depth):
+        value = {"k": [value]}
+    return value
+
+
+HINT = 'password="abc12345!x"'
+SHAPES: dict[str, Any] = {
+    "many strings under a long name": {"k" * 100_000: ["abcdefgh"] * 50_000},
+    "many names": {f"name{place}": "abcdefgh" for place in range(50_000)},
+    "many strings far down": nested(["abcdefgh"] * 50_000, 95),
+    "many beginnings of keys": {"s": ("-----BEGIN PRIVATE" + " KEY-----") * 10_000},
+    "marks of direction before one letter from right to left": {"s": "\u200ea" * 100_000 + "\u05d0"},
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_text_is_searched_once_whatever_the_shape(shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    searched: list[int] = []
+    find = credentials.find
+
+    def counted(text: str, under_name: bool, forms: frozenset[int]) -> Any:
+        searched.append(len(text))
+        return find(text, under_name, forms)
+
+    monkeypatch.setattr(credentials, "find", counted)
+    result = {"content": [{"type": "text", "text": HINT + "\u200b"}], "structuredContent": SHAPES[shape]}
+    screened = screen(PIN, result)
+    assert 2 <= len(screened.findings) <= 3
+    assert sum(searched) <= len(orjson.dumps(result))
+
+
+def test_a_result_with_too_much_to_count_is_not_read_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = 0
+    strings = strings_module._strings
+
+    def counted(result: Any, path: Any) -> Any:
+        nonlocal read
+        for one in strings(result, path):
+            read += 1
+            yield one
+
+    monkeypatch.setattr(strings_module, "_strings", counted)
+    screened = screen(PIN, {"structuredContent": {"k" * 100_000: [AWS] * (MOST * 100)}})
+    assert len(screened.findings) == MOST
+    assert read == MOST + 2  # two names
+    assert sum(len(finding.where) for finding in screened.findings) <= MOST * strings_module.LONGEST

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from gateway.screening.strings import BINARY, Finding, escaped, findings, is_binary
+from gateway.screening import credentials
+from gateway.screening.strings import BINARY, LONGEST, Finding, escaped, findings, is_binary, unescaped
 
 HIDDEN = "a\u200b"
 AWS = "AK" + "IAQ3EGRZ2XJ7LMNOPQ"
@@ -60,3 +61,59 @@ def test_only_long_ascii_data_of_the_protocols_own_places_is_passed_over(item: A
 
 def test_a_name_is_escaped_as_json_pointers_ask() -> None:
     assert (escaped("a/b~c"), escaped("plain")) == ("a~1b~0c", "plain")
+    assert (unescaped("a~1b~0c"), unescaped("~01")) == ("a/b~c", "~1")
+
+
+@pytest.mark.parametrize(
+    ("names", "where"),
+    [
+        (["k" * (LONGEST - 1)], "/" + "k" * (LONGEST - 1)),
+        (["k" * LONGEST], "/" + "k" * (LONGEST - 2) + "…"),
+        (["k" * 100_000, "n"], "/" + "k" * (LONGEST - 2) + "…"),
+        (["k" * (LONGEST - 1), "n"], "/" + "k" * (LONGEST - 2) + "…"),
+        (["/" * 400], ("/" + "~1" * LONGEST)[: LONGEST - 1] + "…"),
+        (["ab"] * 190, ("/ab" * 190)[: LONGEST - 1] + "…"),
+    ],
+)
+def test_a_long_pointer_is_cut_and_says_so(names: list[str], where: str) -> None:
+    value: Any = HIDDEN
+    for name in reversed(names):
+        value = {name: value}
+    (finding,) = findings(value)
+    assert finding.where == where
+    assert len(finding.where) <= LONGEST
+    assert list(finding.steps()) == names
+
+
+def test_a_pointer_that_is_not_cut_is_kept_once() -> None:
+    (finding,) = findings({"a/b": ["x", {"c": HIDDEN}]})
+    assert (finding.where, finding.path, finding.steps()) == ("/a~1b/1/c", (), ["a/b", "1", "c"])
+
+
+def test_reading_goes_on_after_a_part_that_was_read_to_its_end() -> None:
+    result = {"a": [[HIDDEN], {"b": HIDDEN}, 1, HIDDEN], "c": {}, "d": HIDDEN}
+    assert [one.where for one in findings(result)] == ["/a/0/0", "/a/1/b", "/a/3", "/d"]
+
+
+def test_a_name_is_judged_once_however_many_elements_are_under_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged: list[str] = []
+    named = credentials.named
+
+    def counted(name: str) -> bool:
+        judged.append(name)
+        return named(name)
+
+    monkeypatch.setattr(credentials, "named", counted)
+    result = {"x" * 100 + "password": ["S3cretPass", ["abcdefgh"] * 5000, "S3cretPass"], "n": 1, "o": {"note": "a"}}
+    assert [one.path[-1] for one in findings({"s" * LONGEST: result}) if one.kind == "password"] == ["0", "2"]
+    assert judged == ["x" * 100 + "password", "note"]
+
+
+def test_what_is_under_an_object_in_a_list_under_a_secret_name_has_its_own_name() -> None:
+    assert not list(findings({"password": [{"note": "S3cretPass"}]}))
+
+
+def test_a_long_name_over_many_elements_costs_their_sum() -> None:
+    name = "k" * 4_000_000  # its product with the elements is more than any time or memory allows
+    result: Any = {"structuredContent": {name: ["abcdefgh"] * 300_000 + [HIDDEN]}}
+    assert [one.path for one in findings(result)] == [("structuredContent", name, "300000")]
