@@ -314,7 +314,7 @@ async def test_a_call_runs_at_the_server_whose_definition_was_judged_or_nowhere(
         path.gw.executors["notes"] = other  # as a reload does, while the intent is on its way to the disk
         return stored
 
-    path.gw.log.append = swapped  # type: ignore[method-assign]
+    path.gw.log.append = swapped  # type: ignore[method-assign, assignment]
     await path.write()
     assert (len(path.executor.calls), len(other.calls)) == (2, 0)
 
@@ -341,7 +341,7 @@ async def test_an_ending_that_could_not_be_recorded_is_settled_unknown_once_the_
         return stored
 
     async def fails(*_: object) -> None:
-        path.gw.log.append = back  # type: ignore[method-assign]
+        path.gw.log.append = back  # type: ignore[method-assign, assignment]
         raise LogUnavailable("disk full")
 
     async def answer(proposal: Proposal, limits: Limits) -> Outcome:

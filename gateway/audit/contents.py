@@ -14,12 +14,13 @@ from gateway.model import Ending, RunState
 from gateway.storage.database import Payload, Reader, RunRow
 
 OF_RUNS = frozenset({"call.intent", "call.refused", "call.settled", "run.resolved"})
-PAGE = 1000
+BEGINNINGS = frozenset({"call.intent", "call.refused"})
+"""The kinds whose sealed values say who asked, for which task and for what."""
 Document = Mapping[str, Any]
 
 
 class Contents:
-    """One pass over the leaves in order, a block (it may be empty) at a time; then `conclude`."""
+    """`begin`, one pass over the leaves in order, a block (it may be empty) at a time, then `conclude`."""
 
     def __init__(
         self, reader: Reader, *, sealing: bytes | None, digest: Callable[[bytes], str] | None, now: int | None
@@ -28,7 +29,7 @@ class Contents:
         self.counts = {"runs": 0, "payloads": 0, "erased": 0, "opened": 0, "bundles": 0}
         self._reader, self._sealing, self._digest, self._now = reader, sealing, digest, now
         self._expires = array("q")
-        self._bundles: set[str] | None = None
+        self._bundles: set[str] = set()
         self._opened = self._settled = 0
         self._checks: dict[str, Callable[[int, Document, RunRow], None]] = {
             "call.intent": self._intent,
@@ -39,8 +40,6 @@ class Contents:
 
     def block(self, first: int, end: int, rows: Sequence[tuple[int, bytes, bytes]]) -> None:
         """Check what these leaves say. HOT"""
-        if self._bundles is None:
-            self._begin()
         documents = [(row[0], self._document(row[0], row[2])) for row in rows]
         runs = self._rows([said["run"] for _, said in documents if said.get("kind") in OF_RUNS and "run" in said])
         for index, said in documents:
@@ -51,7 +50,7 @@ class Contents:
                     self._found(f"run {run}", f"leaf {index} records it, its row is missing")
                 else:
                     self._checks[said["kind"]](index, said, row)
-            self._kept(index, said)
+            self._kept(index, said, runs.get(said.get("run", "")))
             self._decided(index, said)
         if self._sealing is not None:
             known = dict(documents)
@@ -68,9 +67,12 @@ class Contents:
         self.counts["runs"] = total
         if (total, settled) != (self._opened, self._settled):
             self._strays()
+            if not self.findings:
+                self._found("runs", f"{total} rows, the leaves speak of {self._opened}")
 
-    def _begin(self) -> None:
-        self._bundles = set()
+    def begin(self, count: int) -> None:
+        """What is stored beside `count` leaves."""
+        self._expires = array("q", bytes(8 * count))
         for digest, content in self._reader.bundles():
             self.counts["bundles"] += 1
             self._bundles.add(digest)
@@ -78,9 +80,12 @@ class Contents:
                 self._found(f"bundle {digest}", "its content has another digest")
         for index, expires in self._reader.kept():
             self.counts["payloads"] += 1
-            if index >= len(self._expires):
-                self._expires.frombytes(bytes(8 * (max(index + 1, 2 * len(self._expires)) - len(self._expires))))
-            self._expires[index] = expires
+            if not 0 <= index < count:
+                self._found(f"payload {index}", "belongs to no leaf")
+            elif expires <= 0:  # 0 stands for none
+                self._found(f"payload {index}", "its time to expire was changed")
+            else:
+                self._expires[index] = expires
 
     def _is(self, digest: str, content: bytes) -> bool:
         try:
@@ -153,9 +158,9 @@ class Contents:
         if wrong:
             self._found(f"run {row.run}", f"its row differs from leaf {index} in {', '.join(wrong)}")
 
-    def _kept(self, index: int, said: Document) -> None:
+    def _kept(self, index: int, said: Document, row: RunRow | None) -> None:
         keep = said.get("keep", 0)
-        expires = self._expires[index] if index < len(self._expires) else 0
+        expires = self._expires[index]
         if keep == expires:
             if expires:
                 self._expires[index] = 0
@@ -167,13 +172,22 @@ class Contents:
                 self._found(f"payload {index}", f"is missing, and was to be kept until {keep}")
             else:
                 self.counts["erased"] += 1
+                self._forgotten(index, said, row)
         elif keep:
             self._found(f"payload {index}", "its time to expire was changed")
             self._expires[index] = 0
 
+    def _forgotten(self, index: int, said: Document, row: RunRow | None) -> None:
+        """Whoever erases a payload clears what the row copied from it."""
+        if row is None or said.get("kind") not in BEGINNINGS:
+            return
+        copied = ["principal", "tenant", "task", *(name for name in ("upstream", "tool") if name not in said)]
+        if still := [name for name in copied if getattr(row, name) != ""]:
+            self._found(f"run {row.run}", f"its row has {', '.join(still)}, erased with payload {index}")
+
     def _decided(self, index: int, said: Document) -> None:
         decision = said.get("decision")
-        if decision is not None and decision.get("bundle") not in (self._bundles or ()):
+        if decision is not None and decision.get("bundle") not in self._bundles:
             self._found(f"bundle {decision.get('bundle')}", f"leaf {index} was decided by it, it is not stored")
 
     def _payload(self, payload: Payload, said: Document, row: RunRow | None) -> None:
@@ -188,21 +202,18 @@ class Contents:
         for name in sorted(values.keys() | commitments.keys()):
             if name not in values or not seal.opens(commitments.get(name), *values[name]):
                 self._found(where, f"{name} is not what leaf {payload.leaf} commits to")
-        if row is not None and said.get("kind") in ("call.intent", "call.refused"):
-            self._differs(payload.leaf, row, _private(values, row))
+        if row is not None and said.get("kind") in BEGINNINGS:
+            self._differs(payload.leaf, row, _private(values, said, row))
 
     def _strays(self) -> None:
         """Rows that no leaf speaks of; asked only when the numbers do not agree."""
-        before = ""
-        while page := self._reader.runs(limit=PAGE, before=before):
-            for row in page:
-                for name, index in (("intent", row.intent), ("settled", row.settled)):
-                    said = {} if index is None else self._document(index, self._reader.leaf(index) or b"{}")
-                    if index is not None and (said.get("run") != row.run or said.get("kind") not in OF_RUNS):
-                        self._found(f"run {row.run}", f"no leaf records its {name}")
-                if row.intent is None and row.settled is None:
-                    self._found(f"run {row.run}", "no leaf records it")
-            before = page[-1].run
+        for row in self._reader.all_runs():
+            for name, index in (("intent", row.intent), ("settled", row.settled)):
+                said = {} if index is None else self._document(index, self._reader.leaf(index) or b"{}")
+                if index is not None and (said.get("run") != row.run or said.get("kind") not in OF_RUNS):
+                    self._found(f"run {row.run}", f"no leaf records its {name}")
+            if row.intent is None and row.settled is None:
+                self._found(f"run {row.run}", "no leaf records it")
 
 
 def _named(said: Document, row: RunRow) -> list[str]:
@@ -230,12 +241,23 @@ def _time(at: int) -> str:
         return ""
 
 
-def _private(values: Mapping[str, tuple[bytes, bytes]], row: RunRow) -> list[str]:
+def _private(values: Mapping[str, tuple[bytes, bytes]], said: Document, row: RunRow) -> list[str]:
     """What of the row is a copy of sealed values, and differs from them."""
     principal = _object(values.get("principal"))
     call = _object(values.get("call"))
     expected = {"principal": principal.get("id"), "tenant": principal.get("tenant"), "task": call.get("task")}
+    if "tool" not in said:  # no pin was found: the row has the client's own words
+        expected |= {"upstream": _addressed(call), "tool": call.get("name")}
     return [name for name, value in expected.items() if value is not None and value != getattr(row, name)]
+
+
+def _addressed(call: Document) -> object:
+    """The upstream of an address that names one; of the others, what the tool's name begins with."""
+    endpoint, name = call.get("endpoint"), call.get("name")
+    if not isinstance(endpoint, str) or not isinstance(name, str):
+        return None
+    qualified = endpoint == "" or endpoint.startswith("view/")
+    return name.partition("__")[0] if qualified else endpoint
 
 
 def _object(value: tuple[bytes, bytes] | None) -> Mapping[str, Any]:

@@ -6,7 +6,6 @@ The signed head is the judge: where records and stored hashes disagree, the side
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 
 from gateway.audit import merkle, note
 from gateway.audit.contents import Contents
@@ -18,6 +17,8 @@ from gateway.storage.database import Reader, Tile, TreeRow
 UNKNOWN = bytes(32)
 MOST = 100
 """Findings of one kind that are listed; however many more there are is one finding."""
+MANY = 1000
+"""Leaves outside the log that are asked for."""
 SPARE = 65_536
 """Missing leaves that are walked over in any log, beside as many as are there."""
 Row = tuple[int, bytes, bytes]
@@ -124,17 +125,12 @@ class _Checking:
     def extent(self) -> None:
         """How many leaves to walk: no index that somebody made up may decide how long this takes."""
         self.reader.shape()
-        low, high, number = self.reader.extent()
+        if damage := self.reader.damage():
+            self.found("database", f"the file is damaged: {damage}")
+        number, count = self.reader.rows(), self.reader.count()
         limit = 2 * number + SPARE
-        self.count = high + 1 if high < limit else self.reader.count(below=limit)
-        self.count = max(self.count, 0)
-        for first, end, what in (
-            (low, 0, "its index is below 0"),
-            (self.count, high + 1, f"its index is far beyond the {number} there are"),
-        ):
-            if first < end:
-                strays = [row[0] for row in islice(self.reader.leaves(first, end), MOST + 1)]
-                self._each(strays, what)
+        self.count = max(0, count if count <= limit else self.reader.count(below=limit))
+        self._each(self.reader.outside(self.count, MANY), f"its index is none of a log of {self.count}")
 
     def _each(self, indices: Sequence[int], what: str) -> None:
         for place, (first, end) in enumerate(_ranges(indices)):

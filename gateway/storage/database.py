@@ -114,8 +114,14 @@ class Reader(Protocol):
     def shape(self) -> None:
         """Raises Unreadable where a table is not as the migrations make it: a view, say, that never ends."""
 
-    def extent(self) -> tuple[int, int, int]:
-        """Lowest and highest index of the stored leaves, and how many there are. Counts them: slow."""
+    def damage(self) -> str:
+        """What the database itself finds wrong with the file, its indices included; empty for nothing. Slow."""
+
+    def rows(self) -> int:
+        """How many leaves there are, whatever their indices. Counts them: slow."""
+
+    def outside(self, count: int, limit: int) -> list[int]:
+        """Indices of leaves that are below 0, or `count` or more; at most `limit` of them."""
 
     def count(self, below: int | None = None) -> int:
         """One more than the highest leaf index stored (that is lower than `below`)."""

@@ -288,17 +288,21 @@ class SqliteReader:
             raise Unreadable("the tree has not its one row")
         return TreeRow(*rows[0][1:])
 
-    def extent(self) -> tuple[int, int, int]:
-        # Three selects: each has a short way that one over all of it has not.
-        statement = "SELECT (SELECT min(idx) FROM leaves), (SELECT max(idx) FROM leaves), (SELECT count(*) FROM leaves)"
-        low, high, number = self._row(statement)
-        return (low or 0, -1 if high is None else high, number)
+    def damage(self) -> str:
+        (found,) = self._row("PRAGMA integrity_check(1)")
+        return "" if found == "ok" else found
+
+    def rows(self) -> int:
+        (number,) = self._row("SELECT count(*) FROM leaves")
+        return int(number)
+
+    def outside(self, count: int, limit: int) -> list[int]:
+        both = "SELECT idx FROM leaves WHERE idx < 0 UNION ALL SELECT idx FROM leaves WHERE idx >= ?"
+        return [index for (index,) in self._rows(f"SELECT idx FROM ({both}) LIMIT ?", count, limit)]  # noqa: S608
 
     def count(self, below: int | None = None) -> int:
-        if below is None:
-            row = self._row("SELECT max(idx) FROM leaves")
-        else:
-            row = self._row("SELECT max(idx) FROM leaves WHERE idx < ?", below)
+        where, values = ("", ()) if below is None else (" WHERE idx < ?", (below,))
+        row = self._row(f"SELECT max(idx) FROM leaves{where}", *values)  # noqa: S608 - constants
         return 0 if row is None or row[0] is None else int(row[0]) + 1
 
     def leaf(self, index: int) -> bytes | None:

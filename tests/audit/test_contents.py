@@ -5,12 +5,13 @@ import shutil
 import sqlite3
 from pathlib import Path
 
+import orjson
 import pytest
 
 from gateway.audit.verify import Report, verify
-from gateway.model import Ending, Record
+from gateway.model import Ending, Record, RunRefused
 from gateway.storage.sqlite import SqliteReader
-from tests.audit.samples import BUNDLE, Store, boot, call, digest_of, ending, fill
+from tests.audit.samples import BUNDLE, Store, boot, call, digest_of, ending, fill, run_id
 
 # Of the log that `fill` makes: 0 boot, 1 refused, 2 and 3 a call that froze, 4 an open run, 5 on: calls.
 
@@ -114,6 +115,9 @@ def test_exchanged_rows_are_named(whole: Store, copy: sqlite3.Connection) -> Non
     assert {finding.where for finding in check(whole, copy).findings} == {f"run {one}", f"run {other}"}
 
 
+AS = "INSERT INTO payloads SELECT {}, expires, salt, sealed FROM payloads WHERE leaf = 5"
+
+
 @pytest.mark.parametrize(
     ("change", "where", "what"),
     [
@@ -122,6 +126,14 @@ def test_exchanged_rows_are_named(whole: Store, copy: sqlite3.Connection) -> Non
         ("DELETE FROM payloads WHERE leaf = 5", "payload 5", "is missing"),
         ("INSERT INTO payloads SELECT 0, expires, salt, sealed FROM payloads WHERE leaf = 5", "payload 0", "no leaf"),
         ("INSERT INTO payloads SELECT 99, expires, salt, sealed FROM payloads WHERE leaf = 5", "payload 99", "no leaf"),
+        (AS.format(-1), "payload -1", "belongs to no leaf"),
+        (AS.format(-5), "payload -5", "belongs to no leaf"),
+        (AS.format(-(2**63)), f"payload {-(2**63)}", "belongs to no leaf"),
+        (AS.format(4_000_000_000_000), "payload 4000000000000", "belongs to no leaf"),
+        (AS.format(2**63 - 1), f"payload {2**63 - 1}", "belongs to no leaf"),
+        ("INSERT INTO payloads SELECT 0, 0, salt, sealed FROM payloads WHERE leaf = 5", "payload 0", "to expire"),
+        ("UPDATE payloads SET expires = 0 WHERE leaf = 5", "payload 5", "time to expire"),
+        ("UPDATE payloads SET expires = -1 WHERE leaf = 5", "payload 5", "time to expire"),
         ("UPDATE payloads SET sealed = (SELECT sealed FROM payloads WHERE leaf = 6), "
          "salt = (SELECT salt FROM payloads WHERE leaf = 6) WHERE leaf = 5", "payload 5", "of another leaf"),
         ("UPDATE bundles SET content = x'00'", f"bundle {BUNDLE}", "another digest"),
@@ -136,10 +148,106 @@ def test_a_changed_payload_or_bundle_is_named(
     assert any(finding.where == where and what in finding.what for finding in check(whole, copy).findings)
 
 
-def test_a_payload_past_its_time_may_be_gone(whole: Store, copy: sqlite3.Connection) -> None:
+@pytest.mark.promise("log-needs-no-trust")
+@pytest.mark.parametrize("sealed", [True, False])
+def test_stand_ins_under_indices_of_no_leaf_do_not_hide_that_payloads_are_gone(
+    whole: Store, copy: sqlite3.Connection, sealed: bool
+) -> None:
+    copy.execute("UPDATE payloads SET leaf = leaf - 11 WHERE leaf >= 5")
+    report = check(whole, copy, sealed=sealed)
+    found = {(finding.where, finding.what.split(",")[0]) for finding in report.findings}
+    assert found == {
+        *((f"payload {index}", "is missing") for index in range(5, 11)),
+        *((f"payload {index}", "belongs to no leaf") for index in range(-6, 0)),
+    }
+
+
+@pytest.mark.parametrize("run", ["", "~~", "\x7f", "\u00e9"])
+def test_a_row_without_leaves_is_named_whatever_its_id(whole: Store, copy: sqlite3.Connection, run: str) -> None:
+    copy.execute("INSERT INTO runs VALUES (?, '', '', '', '', '', 'ended', '', '', NULL, NULL, 1, 2)", (run,))
+    assert [finding.where for finding in check(whole, copy).findings] == [f"run {run}"]
+
+
+# Endpoint, name as the client sent it, upstream of the row.
+UNKNOWN = [
+    ("notes", "nothing", "notes"), ("notes", "a__b", "notes"), ("", "notes__nothing", "notes"),
+    ("", "nothing", "nothing"), ("view/team", "other__a__b", "other"), ("view/team", "__a", ""),
+]  # fmt: skip
+
+
+async def refuse_unknown(store: Store, endpoint: str, name: str, upstream: str) -> str:
+    """A call of a tool that nobody knows, as the gateway records it; the id of its run."""
+    run = run_id()
+    called = orjson.dumps({"name": name, "endpoint": endpoint, "task": "t1"})
+    sealed = {"principal": b'{"id":"ann","tenant":"acme"}', "call": called}
+    log = store.open()
+    write = RunRefused(run, "t1", "ann", "acme", upstream, name, "TOOL_UNKNOWN")
+    await log.append([Record("call.refused", run, {"code": "TOOL_UNKNOWN"}, sealed)], [write])
+    await log.close()
+    return run
+
+
+@pytest.mark.parametrize(("endpoint", "name", "upstream"), UNKNOWN)
+@pytest.mark.parametrize("column", ["", "upstream", "tool"])
+async def test_what_a_client_called_is_checked_where_no_tool_was_found(
+    store: Store, endpoint: str, name: str, upstream: str, column: str
+) -> None:
+    run = await refuse_unknown(store, endpoint, name, upstream)
+    copy = sqlite3.connect(store.path, isolation_level=None)
+    if column:
+        copy.execute(f"UPDATE runs SET {column} = 'changed'")
+    findings = [(finding.where, finding.what.split(" in ")[1]) for finding in check(store, copy).findings]
+    assert findings == ([(f"run {run}", column)] if column else [])
+
+
+async def erased(store: Store) -> sqlite3.Connection:
+    """A log whose payloads were all erased in their time, but for those of runs that have not ended."""
+    await fill(store, 11)
+    await refuse_unknown(store, "", "ann-smith__secrets", "ann-smith")
+    log = store.open()
+    assert await log.expire(1 << 40) == 8
+    await log.close()
+    return sqlite3.connect(store.path, isolation_level=None)
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+async def test_a_log_whose_payloads_were_erased_in_their_time_is_whole(store: Store, sealed: bool) -> None:
+    report = check(store, await erased(store), sealed=sealed, now=1 << 40)
+    assert report.findings == ()
+    assert (report.counts["erased"], report.counts["payloads"]) == (8, 3)
+
+
+async def test_erasing_a_payload_takes_who_asked_out_of_the_row(store: Store) -> None:
+    copy = await erased(store)
+    rows = copy.execute("SELECT DISTINCT principal, tenant, task, upstream, tool FROM runs WHERE state = 'ended'")
+    assert sorted(rows) == [("", "", "", "", ""), ("", "", "", "notes", "write")]
+    copy.close()
+    assert b"ann-smith" not in store.path.read_bytes()
+
+
+@pytest.mark.promise("log-needs-no-trust")
+@pytest.mark.parametrize(
+    ("code", "column"),
+    [(code, column) for code in ("NO_RULE", "TOOL_UNKNOWN", "") for column in ("principal", "tenant", "task")]
+    + [("TOOL_UNKNOWN", "upstream"), ("TOOL_UNKNOWN", "tool")],
+)
+async def test_a_row_that_says_what_was_erased_is_named(store: Store, code: str, column: str) -> None:
+    copy = await erased(store)
+    copy.execute(
+        f"UPDATE runs SET {column} = 'other' WHERE run = (SELECT run FROM runs WHERE code = ? AND state = 'ended')",
+        (code,),
+    )
+    (finding,) = check(store, copy, sealed=False, now=1 << 40).findings
+    assert finding.where.startswith("run ")
+    assert f"its row has {column}, erased" in finding.what
+
+
+async def test_a_payload_taken_away_in_place_of_erasing_leaves_a_row_that_says_who(
+    whole: Store, copy: sqlite3.Connection
+) -> None:
     copy.execute("DELETE FROM payloads WHERE leaf = 5")
     report = check(whole, copy, now=1 << 40)
-    assert report.intact
+    assert ["principal, tenant, task" in finding.what for finding in report.findings] == [True]
     assert report.counts["erased"] == 1
 
 

@@ -4,6 +4,7 @@ import asyncio
 import random
 import shutil
 import sqlite3
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from gateway.audit import keys, note
 from gateway.audit.verify import Report, verify
+from gateway.errors import Unreadable
 from gateway.model import Record
 from gateway.storage.sqlite import SqliteReader
 from tests.audit.samples import ORIGIN, Store, call, digest_of, fill
@@ -123,6 +125,14 @@ BOTH = "SET record = (SELECT record FROM leaves WHERE idx = 7), hash = (SELECT h
         ("UPDATE heads SET note = replace(note, '601', '600')", ["head 601"]),
         ("UPDATE heads SET note = ''", ["head 601"]),
         ("INSERT INTO heads SELECT 600, at, note FROM heads", ["head 600"]),
+        ("INSERT INTO heads SELECT -1, at, note FROM heads", ["head -1"]),
+        ("INSERT INTO leaves SELECT -5, hash, record FROM leaves WHERE idx = 5", ["leaf -5"]),
+        (f"INSERT INTO leaves SELECT {-(2**63)}, hash, record FROM leaves WHERE idx = 5", [f"leaf {-(2**63)}"]),
+        (f"INSERT INTO leaves SELECT {2**40}, hash, record FROM leaves WHERE idx = 5", [f"leaf {2**40}"]),
+        (f"INSERT INTO leaves SELECT {2**63 - 1}, hash, record FROM leaves WHERE idx = 5", [f"leaf {2**63 - 1}"]),
+        ("DELETE FROM leaves WHERE idx BETWEEN 100 AND 200", ["leaves 100 to 200"]),
+        ("DELETE FROM tree", ["tree"]),
+        ("UPDATE heads SET at = at - 1000000", []),  # not signed: docs/audit-format.md says so
     ],
 )
 @pytest.mark.promise("log-needs-no-trust")
@@ -144,6 +154,8 @@ def test_a_change_of_leaves_tiles_or_heads_is_named(
         ("UPDATE tiles SET hashes = zeroblob(8192) WHERE n = 1", "tile 0/1", "entry 0 was changed, and 255 more"),
         ("UPDATE tiles SET root = zeroblob(32) WHERE n = 1", "tile 0/1", "its root is not that of its hashes"),
         ("DELETE FROM leaves WHERE idx = 600", "head 601", "601 leaves, 600 are stored"),
+        ("INSERT INTO tree SELECT 2, size, root, frontier FROM tree", "tree", "not its one row"),
+        ("UPDATE tree SET one = 2", "tree", "not its one row"),
     ],
 )
 def test_the_signed_head_tells_which_side_was_changed(
@@ -282,6 +294,81 @@ def test_a_damaged_file_is_a_finding_not_a_crash(whole: Store, copy: sqlite3.Con
     report = verify(reader, whole.keys.vkey)
     reader.close()
     assert [finding.where for finding in report.findings][-1] == "database"
+
+
+@pytest.mark.promise("log-needs-no-trust")
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM leaves WHERE idx % 2 = 1",
+        "UPDATE leaves SET record = x'00' WHERE idx % 2 = 1",
+        "UPDATE leaves SET hash = zeroblob(32) WHERE idx % 2 = 1",
+        "INSERT INTO leaves SELECT -2 * idx, hash, record FROM leaves WHERE idx > 0",
+        "INSERT INTO leaves SELECT 60000, hash, record FROM leaves WHERE idx = 5",
+        f"INSERT INTO leaves SELECT {2**40} + 2 * idx, hash, record FROM leaves",
+    ],
+)
+def test_however_many_leaves_are_wrong_the_findings_stay_few(
+    whole: Store, copy: sqlite3.Connection, change: str
+) -> None:
+    copy.executescript(change)
+    report = check(whole, copy, rows=False)
+    assert 0 < len(report.findings) < 350
+    assert report.size <= 60_001
+
+
+ENDLESS = (
+    "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n) "
+    "SELECT i AS idx, zeroblob(32) AS hash, x'7b7d' AS record FROM n"
+)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        f"DROP TABLE leaves; CREATE VIEW leaves AS {ENDLESS}",
+        "ALTER TABLE payloads RENAME TO p; CREATE VIEW payloads AS SELECT * FROM p",
+        "CREATE TABLE t AS SELECT * FROM tree; DROP TABLE tree; ALTER TABLE t RENAME TO tree",
+        "DROP INDEX payloads_expires; CREATE INDEX payloads_expires ON payloads (expires) WHERE leaf != 5",
+        "DROP TABLE sessions",
+        "PRAGMA user_version = 0",
+        "PRAGMA user_version = 99",
+    ],
+)
+def test_a_table_that_was_exchanged_is_a_finding_and_is_not_read(
+    whole: Store, copy: sqlite3.Connection, change: str
+) -> None:
+    copy.executescript(change)
+    report = check(whole, copy)
+    assert [finding.where for finding in report.findings] == ["database"]
+    assert "the file is damaged" in report.findings[0].what
+
+
+def test_a_payload_that_only_the_index_still_has_is_a_finding(whole: Store, copy: sqlite3.Connection) -> None:
+    path = Path(copy.execute("PRAGMA database_list").fetchone()[2])
+    kept = copy.execute("SELECT * FROM sqlite_master WHERE name = 'payloads_expires'").fetchone()
+    copy.executescript("PRAGMA writable_schema = ON; DELETE FROM sqlite_master WHERE name = 'payloads_expires'")
+    copy.close()
+    copy = sqlite3.connect(path, isolation_level=None)
+    copy.executescript("PRAGMA writable_schema = ON; DELETE FROM payloads WHERE leaf = 5")
+    copy.execute("INSERT INTO sqlite_master VALUES (?, ?, ?, ?, ?)", kept)
+    copy.close()
+    report = check(whole, sqlite3.connect(path))
+    assert [(finding.where, "damaged" in finding.what) for finding in report.findings] == [("database", True)]
+
+
+@pytest.mark.parametrize("method", ["shape", "damage", "rows", "heads", "leaves", "tile", "tiles", "tree"])
+@pytest.mark.parametrize("fault", [IndexError, MemoryError, struct.error, OverflowError, RecursionError, Unreadable])
+def test_whatever_reading_runs_into_is_a_finding(
+    whole: Store, monkeypatch: pytest.MonkeyPatch, method: str, fault: type[Exception]
+) -> None:
+    def fails(*_: object, **__: object) -> Any:
+        raise fault("here")
+
+    monkeypatch.setattr(SqliteReader, method, fails)
+    report = check(whole, rows=False)
+    assert report.findings[-1].where in ("database", "tree")
+    assert "here" in report.findings[-1].what
 
 
 @pytest.mark.slow

@@ -230,7 +230,91 @@ def test_expired_payloads_leave_the_file_and_the_row_forgets_who(
     assert database.expire(1000, 1) == 1
     row = reader.run("r1")
     assert row is not None
-    assert (row.principal, row.tenant, row.tool) == ("", "", "write")
+    assert (row.principal, row.tenant, row.task, row.upstream, row.tool) == ("", "", "", "notes", "write")
+
+
+def leaf(index: int, said: str, write: Write, at: int = 7) -> Batch:
+    """One leaf with a payload that expires at 50."""
+    tree = TreeRow(index + 1, HASH, b"")
+    return Batch([(index, HASH, said.encode())], [(index, 50, HASH, b"s")], [(index, at, write)], [], tree)
+
+
+@pytest.mark.parametrize(
+    ("said", "upstream", "tool"),
+    [
+        ('{"run":"r1","code":"NO_RULE","upstream":"notes","tool":"write"}', "notes", "write"),
+        ('{"run":"r1","code":"TOOL_UNKNOWN"}', "", ""),
+        ('{"run":"r1","code":"UPSTREAM_UNAVAILABLE"}', "", ""),
+    ],
+)
+def test_what_a_client_called_is_forgotten_where_the_leaf_does_not_say_it(
+    database: SqliteDatabase, reader: SqliteReader, said: str, upstream: str, tool: str
+) -> None:
+    put(database, leaf(0, said, RunRefused(RunId("r1"), "t", "ann", "acme", "notes", "write", "ANY")))
+    assert database.expire(50, 10) == 1
+    row = reader.run("r1")
+    assert row is not None
+    assert (row.principal, row.tenant, row.task, row.upstream, row.tool) == ("", "", "", upstream, tool)
+
+
+def test_a_row_remembers_who_while_the_payload_that_says_it_is_kept(
+    database: SqliteDatabase, reader: SqliteReader
+) -> None:
+    put(database, batch(opened("r1")))
+    put(database, Batch([(1, HASH, b'{"run":"r1"}')], [(1, 5, HASH, b"s")], [(1, 7, ended("r1"))], [],
+                        TreeRow(2, HASH, b"")))  # fmt: skip
+    assert database.expire(10, 10) == 1
+    row = reader.run("r1")
+    assert row is not None
+    assert (row.principal, row.task) == ("ann", "t")
+
+
+def test_a_session_idle_since_before_an_erased_payload_is_forgotten_with_it(
+    database: SqliteDatabase, reader: SqliteReader
+) -> None:
+    second = 1_000_000
+    sessions = [("before", 3 * second), ("same", 3 * second + 999_999), ("after", 4 * second)]
+    for index, (session, at) in enumerate(sessions):
+        said = f'{{"ts":"1970-01-01T00:00:0{at // second}.{at % second:06d}Z"}}'
+        put(database, leaf(index, said, SessionSeen(session, (), 0, (), 1), at))
+    database._connection.execute("UPDATE payloads SET expires = 60 WHERE leaf != 1")
+    assert database.expire(50, 10) == 1
+    assert [reader.session(name) is None for name in ("before", "same", "after")] == [True, True, False]
+    put(database, leaf(3, "{}", SessionSeen("after", (), 0, (), 2), 9 * second))
+    assert database.expire(60, 10) == 3
+    assert reader.session("after") == SessionSeen("after", (), 0, (), 2)
+
+
+def test_leaves_outside_the_log_are_asked_for_by_their_indices(database: SqliteDatabase, reader: SqliteReader) -> None:
+    put(database, batch(leaves=3))
+    for index in (-(2**63), -1, 9, 2**63 - 1):
+        database._connection.execute("INSERT INTO leaves VALUES (?, zeroblob(32), x'')", (index,))
+    assert (reader.rows(), reader.count(), reader.count(below=9), reader.count(below=10)) == (7, 2**63, 3, 10)
+    assert reader.outside(3, 9) == [-(2**63), -1, 9, 2**63 - 1]
+    assert reader.outside(10, 9) == [-(2**63), -1, 2**63 - 1]
+    assert reader.outside(3, 1) == [-(2**63)]
+
+
+def test_every_run_is_read_whatever_its_id(database: SqliteDatabase, reader: SqliteReader) -> None:
+    put(database, batch(*(opened(run) for run in ("~~", "", "r1"))))
+    assert [row.run for row in reader.all_runs()] == ["", "r1", "~~"]
+
+
+def test_the_tree_has_one_row(database: SqliteDatabase, reader: SqliteReader) -> None:
+    database._connection.execute("PRAGMA ignore_check_constraints = ON")
+    database._connection.execute("INSERT INTO tree SELECT 2, size, root, frontier FROM tree")
+    for statement in ("SELECT 1", "DELETE FROM tree WHERE one = 1", "DELETE FROM tree"):
+        database._connection.execute(statement)
+        with pytest.raises(Unreadable, match="one row"):
+            reader.tree()
+
+
+def test_a_file_is_whole_as_it_was_made(database: SqliteDatabase, reader: SqliteReader) -> None:
+    reader.shape()
+    assert reader.damage() == ""
+    database._connection.execute("DROP INDEX sessions_seen")
+    with pytest.raises(Unreadable, match="sessions_seen is not as this was made"):
+        reader.shape()
 
 
 def test_another_writer_makes_staging_fail_without_waiting(database: SqliteDatabase) -> None:

@@ -69,6 +69,7 @@ CREATE TABLE sessions (
   runs    INTEGER NOT NULL,
   seen    INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX sessions_seen ON sessions (seen);
 
 -- A guard against our own mistakes, not against an attacker: who can write the file can drop these.
 CREATE TRIGGER leaves_stay BEFORE DELETE ON leaves BEGIN SELECT RAISE(ABORT, 'leaves are never deleted'); END;
