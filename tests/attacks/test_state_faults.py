@@ -80,8 +80,7 @@ async def test_a_result_whose_ending_cannot_be_recorded_is_not_told(folder: Fold
             result = await talking.call("write_note", {"path": "notes/a", "text": "x"})
         assert decision(result)["code"] == "OUTCOME_UNKNOWN"
         assert "marker-of-the-result" not in str(result)
-    listed = await bascule(folder, "runs", "list", "--unfinished", "--json")
-    assert [run["state"] for run in listed.told["runs"]] == ["intended"]
+    # Settled once the disk took records again, or by the next start where the gateway had stopped before that.
     async with serving(folder):
         listed = await bascule(folder, "runs", "list", "--unfinished", "--json")
     (run,) = listed.told["runs"]
