@@ -127,6 +127,8 @@ class _Rule:
 
     def _expression(self, node: Node, bound: Names, outside: Names) -> Names | None:
         if node.kind == "assign":
+            if _opaque(node.parts[1], node.parts[0]):
+                return None
             after = self._positive(node.parts[1], bound, outside)
             return None if after is None else after | (frozenset(pattern_names(node.parts[0])) - {"_"})
         if node.kind == "unify":
@@ -142,6 +144,8 @@ class _Rule:
                 bound = after
             return bound
         for known, pattern in ((one, other), (other, one)):
+            if _opaque(known, pattern):
+                continue
             after = self._positive(known, bound, outside)
             if after is not None:
                 names = frozenset(pattern_names(pattern)) - outside
@@ -273,6 +277,11 @@ class _Rule:
         if name == "_":
             problem = "`_` stands for a value here, but has none"
         raise ConfigError(problem, file=self._rule.file, line=at.line, column=at.column)
+
+
+def _opaque(known: Node, pattern: Node) -> bool:
+    """OPA takes no comprehension apart by keys: the names in such a pattern get no value from one."""
+    return known.kind == "comprehension" and pattern.kind == "object"
 
 
 def _declared(query: Iterable[Statement]) -> Iterator[str]:

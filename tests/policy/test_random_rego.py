@@ -14,6 +14,8 @@ from tests.policy.random_rego import policy
 from tests.policy.rego import opa_binary
 
 MANY = 2_000
+SEED = 20261122
+"""The gate asks the same 2,000 each time, so that a red one is a change of ours; `SEED=N make test-all` asks others."""
 SHIPPED = bundle.shipped()
 
 
@@ -28,7 +30,7 @@ def test_the_same_seed_writes_the_same_policy() -> None:
 
 @pytest.mark.slow
 def test_no_policy_that_is_loaded_is_one_that_opa_refuses(tmp_path: Path) -> None:
-    seed = int(os.environ.get("SEED", Random().randrange(2**32)))
+    seed = int(os.environ.get("SEED", SEED))
     print(f"SEED={seed}")
     random, mine, theirs = Random(seed), tmp_path / "mine", tmp_path / "theirs"
     mine.mkdir()

@@ -30,6 +30,8 @@ def test_the_commonest_mistake_is_refused_with_its_fix(tmp_path: Path) -> None:
         ("startswith(x, input.y)", "`x` has no value here"),
         ("input.a[i] == count(i)", "`i` has no value here"),
         ("x = y", "`x` has no value here"),
+        ('{"id": x} = {"a": i | some i in input.a}\n\tx == 1', "`x` has no value here"),
+        ('{"id": x} := {"a": i | some i in input.a}\n\tx == 1', "never gets a value"),
         ("{x} = input.a\n\tx == 1", "`x` has no value here"),
         ("input.x == _", "`_` stands for a value here, but has none"),
         ("every _ in input.a { _ == 1 }", "`_` stands for a value"),
