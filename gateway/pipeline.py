@@ -162,7 +162,7 @@ async def perform(run: RunId, proposal: Proposal, grant: Grant, executor: Execut
         return await fail(run, proposal, Failed(refusal.code, refusal.reason, detail=refusal.detail), gw)
     except LogUnavailable:
         return _unsettled(run, gw)
-    except Exception as fault:
+    except Exception as fault:  # a response we did not foresee must not erase its own record
         logger.exception("run %s", run)
         return await fail(run, proposal, Failed(Code.OUTCOME_UNKNOWN, _UNKNOWN, detail=repr(fault), unknown=True), gw)
 
