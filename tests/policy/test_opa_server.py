@@ -16,7 +16,8 @@ from pyreqwest.client import ClientBuilder
 
 from gateway.errors import Refused
 from gateway.model import Check, Code, Facts, JsonObject, Manifest, Outcome, Point, Principal, Proposal, TypedValue
-from gateway.policy import Pdp, bundle, canaries, inputs, opabundle
+from gateway.policy import Pdp, bundle, canaries, inputs, opabundle, testing
+from gateway.policy import folder as testing_folder
 from gateway.policy.bundle import Bundle
 from gateway.policy.decide import decide, hidden
 from gateway.policy.opa import Opa
@@ -80,16 +81,20 @@ async def opa_server(served: Bundle, folder: Path, port: int) -> AsyncIterator[R
     log = folder / "opa.log"
     with log.open("wb") as said:
         async with process(command(port, tarball), stdout=said, stderr=said) as child:
-            for _ in range(TRIES):  # nothing of it tells that it listens
-                try:
-                    _, writer = await asyncio.open_connection("127.0.0.1", port)
-                except OSError:
-                    assert child.returncode is None, log.read_text()
-                    await asyncio.sleep(0.05)
-                else:
-                    writer.close()
-                    break
+            await _listening(child, port, log)
             yield Running(f"http://127.0.0.1:{port}", child)
+
+
+async def _listening(child: asyncio.subprocess.Process, port: int, log: Path) -> None:
+    for _ in range(TRIES):  # nothing of it tells that it listens
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            assert child.returncode is None, f"opa ended: {log}"
+            await asyncio.sleep(0.05)
+        else:
+            writer.close()
+            return
 
 
 @asynccontextmanager
@@ -275,6 +280,20 @@ async def test_another_bundle_in_opa_decides_nothing_until_it_is_expected(tmp_pa
         made = await decide(opa, Point.CALL, document, id="d-2")
         assert (made.effect, made.bundle) == ("allow", after.digest)
         await opa.close()
+
+
+async def test_every_shipped_policy_test_passes_in_the_server_as_in_process(tmp_path: Path, port: int) -> None:
+    """The tests themselves, as rules of a real server; `opa test -b` and regorus run the same ones."""
+    here = testing.run_tests(testing_folder.load(bundle.shipped()))
+    assert here.failed == 0
+    with (tmp_path / "opa.log").open("wb") as said:
+        async with process(command(port, bundle.shipped()), stdout=said, stderr=said) as child:
+            await _listening(child, port, tmp_path / "opa.log")
+            async with ClientBuilder().build() as client:
+                for ran in here.told()["tests"]:
+                    path = "/".join([*ran["package"].removeprefix("data.").split("."), ran["name"]])
+                    answered = await client.get(f"http://127.0.0.1:{port}/v1/data/{path}").build().send()
+                    assert await answered.json() == {"result": True}, path
 
 
 async def refused_or_not(pdp: Pdp, document: JsonObject) -> str:
