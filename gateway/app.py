@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -92,7 +93,7 @@ def _together(settings: Settings, log: Log, archive: Archive, tasks: Tasks) -> G
 
 
 def _policy(settings: Settings) -> Pdp:
-    live = {data.name: data.file.read_bytes() for data in settings.policy.data}
+    live = {data.name: _read(data.file) for data in settings.policy.data}
     loaded = policies.load(settings.policy.bundle, live, engine=settings.policy.engine)
     value_bytes = settings.limits.policy_value_kb * 1024
     if settings.policy.engine == "opa" and settings.policy.url:
@@ -100,6 +101,13 @@ def _policy(settings: Settings) -> Pdp:
 
         return Opa(loaded, settings.policy.url, value_bytes=value_bytes)
     return Regorus(loaded, value_bytes=value_bytes)
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"policy.data cannot be read: {error.strerror}", file=str(file)) from None
 
 
 def _remote(name: str, settings: Settings) -> Remote:

@@ -180,13 +180,17 @@ async def keep(changes: tuple[PinChange, ...], gw: Gateway, *, operator: str = "
 
     Raises:
         LogUnavailable: it is not recorded yet.
+        OSError: it is recorded and not written; until it is, each list of this gateway fails.
     """
     gw.unrecorded.extend(_record(change, operator) for change in changes)
     async with gw.keeping:  # one at a time, so that the newest lock is written last
         if taken := tuple(gw.unrecorded):
             await gw.log.append(taken)
             del gw.unrecorded[: len(taken)]
+            gw.unwritten = True
+        if gw.unwritten:
             await asyncio.to_thread(lockfile.write, gw.settings.file.with_name("bascule.lock"), gw.registry.lock())
+            gw.unwritten = False  # only we can have set it: it is set under this lock alone
 
 
 def _record(change: PinChange, operator: str) -> Record:

@@ -71,6 +71,8 @@ class Gateway:
     """Upstream to the fetch in flight: one at a time."""
     unrecorded: list[Record] = field(default_factory=list)
     """What changed among the pins while the log could not commit."""
+    unwritten: bool = False
+    """Whether `bascule.lock` is behind what was recorded."""
     keeping: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while pins are recorded and written."""
     shown: dict[ShownKey, frozenset[str]] = field(default_factory=dict)

@@ -317,3 +317,8 @@ async def test_a_configuration_that_lets_strangers_in_refuses_to_start(folder: F
     refused = await refused_start(folder)
     assert refused.code == 2
     assert "insecure_local" in refused.err
+
+
+def test_a_data_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"groups\.json: policy\.data cannot be read"):
+        app._read(tmp_path / "groups.json")

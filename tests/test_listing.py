@@ -96,6 +96,19 @@ async def test_a_pin_that_could_not_be_recorded_is_recorded_when_the_log_is_back
     assert len(path.leaves("pin.pinned")) == 2
 
 
+async def test_pins_that_cannot_be_written_stop_every_list_until_they_are(path: DataPath) -> None:
+    lock = path.gw.settings.file.with_name("bascule.lock")
+    lock.mkdir()
+    for _ in range(2):
+        with pytest.raises(Refused) as refused:
+            await listing.resolve(nouns.call(), path.gw)
+        assert refused.value.code is Code.UPSTREAM_UNAVAILABLE
+    lock.rmdir()
+    assert (await listing.resolve(nouns.call(), path.gw)).name == "write_note"
+    assert sorted(lockfile.load(lock)["notes"]) == ["read_note", "write_note"]
+    assert len(path.leaves("pin.pinned")) == 2
+
+
 async def test_drift_is_told_only_to_those_who_may_know_of_the_tool(path: DataPath) -> None:
     path.use(HIDE_WRITES)
     await names(path)
