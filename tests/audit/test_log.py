@@ -206,7 +206,10 @@ async def test_a_record_that_is_no_leaf_fails_alone(store: Store, public: dict[s
 
 @pytest.mark.promise("fail-closed")
 @pytest.mark.parametrize("place", ["stage", "before", "after"])
-async def test_after_a_fault_nobody_waiting_is_told_yes_and_the_log_goes_on_whole(store: Store, place: str) -> None:
+async def test_after_a_fault_nobody_waiting_is_told_yes_and_the_log_goes_on_whole(
+    store: Store, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "BACK_OFF", (1.5,))  # long enough to look at it while it is down
     database = Faulty(store.path)
     log = Log.open(database, store.keys)
     await log.append(*boot())
