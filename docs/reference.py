@@ -223,6 +223,8 @@ def _parts(schema: JsonObject) -> Iterator[tuple[str, JsonObject]]:
         "listen": "Listen",
         "principals.NAME": "PrincipalSettings",
         "upstreams.NAME": "UpstreamSettings",
+        "upstreams.NAME.network": "NetworkSettings",
+        "upstreams.NAME.oauth": "OAuthSettings",
         "policy": "PolicySettings",
         "policy.data[]": "DataSettings",
         "audit": "AuditSettings",

@@ -9,7 +9,7 @@ import gc
 import logging
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,9 @@ from gateway.audit import keys, records
 from gateway.audit.log import Log
 from gateway.config import Settings, load
 from gateway.errors import BasculeError, ConfigError, Fatal
+from gateway.executors import Executor
+from gateway.executors.launcher import Grounds, stdio
+from gateway.executors.packages.store import Packages
 from gateway.executors.remote import Remote
 from gateway.facts import Sessions
 from gateway.identity.tokens import Authenticator, Failures
@@ -32,11 +35,17 @@ from gateway.policy import Pdp
 from gateway.policy import bundle as policies
 from gateway.policy.regorus import Regorus
 from gateway.registry import Registry, Terms, lockfile, manifests
+from gateway.registry.manifests import Manifests
+from gateway.registry.ready import needs
+from gateway.resources import resource
 from gateway.storage.sqlite import SqliteDatabase
 from gateway.transports.control import Control, Owner
 from gateway.transports.http import App
+from gateway.transports.lending import Lending
 from gateway.transports.mcp import Front
 from gateway.transports.protocol import server_config
+from gateway.transports.uses import Uses
+from gateway.transports.wrapped import GiveBack, Wraps, nothing
 
 UPKEEP_SECONDS = 60.0
 SERVER = {"name": "bascule", "version": __version__}
@@ -73,7 +82,7 @@ async def opened(settings: Settings) -> AsyncIterator[Gateway]:
 
 
 def _together(settings: Settings, log: Log, archive: Archive, tasks: Tasks) -> Gateway:
-    load_policy = partial(_policy, settings)
+    load_policy, shared = partial(_policy, settings), grounds(settings)
     return Gateway(
         settings=settings,
         registry=Registry(
@@ -83,7 +92,8 @@ def _together(settings: Settings, log: Log, archive: Archive, tasks: Tasks) -> G
             clock=time.time,
         ),
         pdp=load_policy(),
-        executors={name: _remote(name, settings) for name in settings.upstreams},
+        executors={name: executor(name, settings, shared) for name in settings.upstreams},
+        grounds=shared,
         sessions=Sessions(archive.reader.session),
         log=log,
         archive=archive,
@@ -110,13 +120,39 @@ def _read(file: Path) -> bytes:
         raise ConfigError(f"policy.data cannot be read: {error.strerror}", file=str(file)) from None
 
 
-def _remote(name: str, settings: Settings) -> Remote:
+def grounds(settings: Settings) -> Grounds:
+    profiles = (settings.file.with_name("sandboxes"), resource("sandboxes"))
+    return Grounds(settings.state, profiles, Packages(settings.state / "packages"), _needed)
+
+
+def _needed(package: str) -> Mapping[str, str]:
+    known = needs(package)
+    return known.env if known else {}
+
+
+def executor(name: str, settings: Settings, shared: Grounds) -> Executor:
+    """What runs an upstream's calls.
+
+    Raises:
+        ConfigError: its command, its sandbox profile or its allow-list is not what it must be.
+    """
+    upstream = settings.upstreams[name]
+    if upstream.url is None:
+        return stdio(name, settings, shared)
     limits = Limits(settings.limits.call_s, settings.limits.result_mb << 20)
-    return Remote(name, settings.upstreams[name], limits)
+    authorization = None
+    if upstream.auth is not None:
+        from gateway.executors.oauth.authorization import Authorization, account  # noqa: PLC0415 - 0.6 s only where it is used
+
+        authorization = Authorization(account(name, upstream, settings.state))
+    return Remote(name, upstream, limits, authorization=authorization)
 
 
 def _terms(settings: Settings) -> dict[str, Terms]:
-    return {name: Terms(one.mode, one.until, one.trust) for name, one in settings.upstreams.items()}
+    return {
+        name: Terms(one.mode, one.until, one.trust, one.sandbox if one.command else "")
+        for name, one in settings.upstreams.items()
+    }
 
 
 class Serving:
@@ -135,6 +171,8 @@ class Serving:
         )
         authenticator = Authenticator(gw.settings, self.failures)
         self.app = App(front, authenticator, gw.settings, ready=lambda: gw.log.available)
+        self.uses, self.lending = Uses(), Lending()
+        self.wraps = Wraps(front, lambda: gw.settings, lambda name: self._endpoints.get((name, None)), self.lend)
 
     async def reload(self, *, operator: str) -> JsonObject:
         """Read everything again but `state`, `listen` and `audit.origin`; on any error all stays as it was."""
@@ -145,20 +183,60 @@ class Serving:
         stated, load_policy = manifests.load(settings.policy.manifests), partial(_policy, settings)
         Registry(_terms(settings), {}, stated, clock=time.time)  # raises what restating would, with nothing changed yet
         pdp = await admin.sound(load_policy())
+        opened = self._opened(self.lending.among(settings))
         await gw.log.append([records.event("admin.reload", {}, sealed={"operator": operator})])
         swapped = await admin.put_in_force(pdp, gw, operator)
         # Point of no return: both records are durable, and nothing below fails.
-        gw.registry.restate(_terms(settings), stated)
-        gone = [name for name in gw.executors if settings.upstreams.get(name) != gw.settings.upstreams[name]]
-        gw.settings, gw.load_policy = settings, load_policy
-        for name in gone:
-            gw.listed.pop(name, None)
-            gw.tasks.start(gw.executors.pop(name).close())
-        for name in settings.upstreams.keys() - gw.executors.keys():
-            gw.executors[name] = _remote(name, settings)
+        gw.load_policy = load_policy
+        self._restate(self.lending.among(settings), opened, stated)  # a wrap may have come or gone meanwhile
         self._endpoints = endpoints(settings)
         self.app.configure(settings, Authenticator(settings, self.failures))
         return {"upstreams": list(settings.upstreams), **swapped}
+
+    async def lend(self, name: str, given: JsonObject, operator: str) -> GiveBack:
+        """Make a command an upstream, at no address of its own, until each who has it gave it back."""
+        gw = self.gw
+        if not self.lending.take(name, given, gw.settings.upstreams):
+            return nothing
+        told = {"operator": operator, "name": name, "command": given["command"], "args": given["args"]}
+        lent = self.lending.among(gw.settings)
+        try:
+            self._restate(lent, self._opened(lent))  # who alone reaches it is not told of it before it is recorded
+            await gw.log.append([records.event("admin.lend", {}, sealed=told)])
+        except BasculeError:
+            await self._take_back(name)
+            raise
+        return partial(self._take_back, name)
+
+    async def _take_back(self, name: str) -> None:
+        if (left := self.lending.leave(name)) is not None and self.gw.settings.upstreams.get(name) is left:
+            kept = {other: one for other, one in self.gw.settings.upstreams.items() if other != name}
+            self._restate(self.gw.settings.model_copy(update={"upstreams": kept}), {})
+
+    def _opened(self, settings: Settings) -> dict[str, Executor]:
+        """The executors of what is new or changed in settings that are not in force yet.
+
+        Raises:
+            ConfigError: one of them cannot be as it is configured; nothing was changed.
+        """
+        before, gw = self.gw.settings, self.gw
+        changed = [
+            name
+            for name, upstream in settings.upstreams.items()
+            if before.upstreams.get(name) != upstream or (upstream.command and settings.run_as != before.run_as)
+        ]
+        return {name: executor(name, settings, gw.grounds) for name in changed}
+
+    def _restate(self, settings: Settings, opened: dict[str, Executor], stated: Manifests | None = None) -> None:
+        """Put settings in force: upstreams that are gone or changed are closed, new ones take their place."""
+        gw = self.gw
+        gw.registry.restate(_terms(settings), stated)
+        gone = [name for name in gw.executors if name not in settings.upstreams or name in opened]
+        gw.settings = settings
+        for name in gone:
+            gw.listed.pop(name, None)
+            gw.tasks.start(gw.executors.pop(name).close())
+        gw.executors.update(opened)
 
     async def upkeep(self) -> None:
         """Once a minute: what strangers tried, in one record; payloads past their time; idle sessions upstream."""
@@ -168,8 +246,8 @@ class Serving:
                 if turned_away := self.failures.take():
                     await self.gw.log.append([records.event("auth.summary", {"turned_away": turned_away})])
                 await self.gw.log.expire(int(time.time()))
-                for executor in self.gw.executors.values():
-                    await executor.sweep()
+                for one in self.gw.executors.values():
+                    await one.sweep()
             except BasculeError:
                 logger.warning("upkeep was left for the next minute", exc_info=True)
 
@@ -193,12 +271,12 @@ def actions(gw: Gateway) -> dict[str, Callable[..., Awaitable[JsonObject]]]:
     return {**acting, **reading}
 
 
-def serve(settings: Settings) -> int:
-    """Serve until a signal says to stop; the exit code."""
-    return uvloop.run(_serve(settings))
+def serve(settings: Settings, *, idle_s: float | None = None) -> int:
+    """Serve until a signal says to stop, or nobody has used it for `idle_s`; the exit code."""
+    return uvloop.run(_serve(settings, idle_s))
 
 
-async def _serve(settings: Settings) -> int:
+async def _serve(settings: Settings, idle_s: float | None) -> int:
     async with opened(settings) as gw:
         frozen = await pipeline.recover(gw)
         if frozen:
@@ -211,32 +289,52 @@ async def _serve(settings: Settings) -> int:
         gw.tasks.start(serving.upkeep())
         for name in gw.executors:
             gw.tasks.start(listing.refreshed_quietly(name, gw))
-        control = Control(settings.state, {**actions(gw), "reload": serving.reload})
+        acting = {**actions(gw), "reload": serving.reload}
+        control = Control(settings.state, acting, {"wrap": serving.wraps.wrap}, uses=serving.uses)
         await control.start()
         # What stands now stays: the collector need not walk it again with every generation.
         gc.collect()
         gc.freeze()
         gc.set_threshold(20_000, 20, 20)
         try:
-            await _listen(serving)
+            await _listen(serving, idle_s)
         finally:
             await control.close()
-            for executor in gw.executors.values():
-                await executor.close()
+            await asyncio.gather(*(one.close() for one in gw.executors.values()))
     return 0
 
 
-async def _listen(serving: Serving) -> None:
+async def _listen(serving: Serving, idle_s: float | None) -> None:
     listen = serving.gw.settings.listen
-    config = server_config(serving.app, host=listen.host, port=listen.port, failures=serving.failures)
+    app = serving.app if idle_s is None else serving.uses.counted(serving.app)
+    config = server_config(app, host=listen.host, port=listen.port, failures=serving.failures)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reloading, serving)
     try:
         listener = config.bind_socket()
     except SystemExit:  # uvicorn's word for an address that is taken
-        raise ConfigError(f"cannot listen on {listen.host}:{listen.port}") from None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reloading, serving)
+        if idle_s is None:
+            raise ConfigError(f"cannot listen on {listen.host}:{listen.port}") from None
+        logger.error("cannot listen on %s:%d: only wraps are served", listen.host, listen.port)
+        await _stopped(serving, idle_s)
+        return
     port = listener.getsockname()[1]
     server = _Server(config, f"bascule {__version__} listening on http://{listen.host}:{port}")
+    if idle_s is not None:
+        serving.gw.tasks.start(_ended_when_idle(serving, idle_s, server))
     await server.serve(sockets=[listener])
+
+
+async def _ended_when_idle(serving: Serving, idle_s: float, server: uvicorn.Server) -> None:
+    await serving.uses.ended(idle_s)
+    server.should_exit = True
+
+
+async def _stopped(serving: Serving, idle_s: float) -> None:
+    """Wait for what ends a gateway that only wraps can reach: a signal, or that nobody is there."""
+    idle = serving.gw.tasks.start(serving.uses.ended(idle_s))
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(stop, idle.cancel)
+    await asyncio.wait([idle])
 
 
 def _reloading(serving: Serving) -> None:
@@ -284,8 +382,7 @@ async def act(settings: Settings, action: str, **given: Any) -> JsonObject:
         try:
             return await actions(gw)[action](**given)
         finally:
-            for executor in gw.executors.values():
-                await executor.close()
+            await asyncio.gather(*(one.close() for one in gw.executors.values()))
 
 
 def _end(fault: Fatal) -> None:

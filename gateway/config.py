@@ -21,6 +21,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from gateway.errors import ConfigError
 from gateway.model import JsonObject
+from gateway.secret_sources import from_keyring
 from gateway.settings import (
     AuditSettings,
     DataSettings,
@@ -51,7 +52,7 @@ KeyPath = tuple[str | int, ...]
 DEPTH = 16
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
 _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
-_SECRETS_IN = frozenset({"env", "headers"})
+_SECRETS_IN = frozenset({"env", "headers", "client_secret"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +112,15 @@ def text_of(path: Path) -> str:
 
 def parse(text: str, path: Path, environ: Mapping[str, str]) -> Settings:
     """Settings from the text that stands, or is going to stand, at `path`."""
+    return _parsed(text, path, _resolver(path.absolute().parent, environ))
+
+
+def _parsed(text: str, path: Path, resolve: Callable[[object], str]) -> Settings:
     document = read(text, str(path))
     if not isinstance(document.value, dict):
         raise ConfigError("should be a mapping that begins with `version: 1`", file=str(path), line=1)
     _merge_client_spelling(document)
-    _refuse_stdio(document)
-    settings = _validated(document, path.absolute(), environ)
+    settings = _validated(document, path.absolute(), resolve)
     if settings is None or document.faults:
         raise _all(document.faults, str(path))
     return settings
@@ -125,8 +129,7 @@ def parse(text: str, path: Path, environ: Mapping[str, str]) -> Settings:
 def outline(path: Path, text: str | None = None) -> Settings:
     """The settings without their secrets, whose places hold words without meaning: for all that only looks or edits."""
     text = text_of(path) if text is None else text
-    unset = dict.fromkeys(re.findall(r"[A-Za-z_][A-Za-z0-9_]*", text), "unset")
-    return parse(text, path, unset)
+    return _parsed(text, path, _unset)
 
 
 def json_schema() -> JsonObject:
@@ -170,7 +173,7 @@ def compose(text: str, file: str) -> Node | None:
         mark = problem.problem_mark or problem.context_mark
         place = {"line": mark.line + 1, "column": mark.column + 1} if mark else {}
         raise ConfigError(f"not YAML: {problem.problem or problem.context}", file=file, **place) from None
-    except YAMLError:
+    except (YAMLError, NotImplementedError, AssertionError):  # the last two are how it gives up on some bad texts
         raise ConfigError("not YAML: it holds a character that YAML does not allow", file=file) from None
     return node
 
@@ -210,7 +213,7 @@ def _mapping(node: MappingNode, path: KeyPath, document: Document) -> JsonObject
 def _scalar(node: Node, path: KeyPath, document: Document) -> object:
     text = str(node.value)
     if "${" in text and not _SECRETS_IN.intersection(path):
-        document.fault(path, "${…} is read only in headers")
+        document.fault(path, "${…} is read only in env and headers")
     tag = str(node.tag)
     if tag == _TAG + "timestamp":
         return text
@@ -242,21 +245,12 @@ def _merge_client_spelling(document: Document) -> None:
     document.upstreams = "mcpServers"
 
 
-def _refuse_stdio(document: Document) -> None:
-    upstreams = document.value.get("upstreams")
-    for name, upstream in upstreams.items() if isinstance(upstreams, dict) else ():
-        if isinstance(upstream, dict) and (upstream.keys() & {"command", "args"} or upstream.get("type") == "stdio"):
-            path = (document.upstreams, name)
-            document.fault(path, "stdio upstreams are not served by this version; give a url", at_key=True)
-            upstreams[name] = {"url": "http://stdio.invalid"}
-
-
-def _validated(document: Document, file: Path, environ: Mapping[str, str]) -> Settings | None:
+def _validated(document: Document, file: Path, resolve: Callable[[object], str]) -> Settings | None:
     tree = document.value
     if "file" in tree:
         document.fault(("file",), f"unknown key{_nearest('file', _known_keys(()))}", at_key=True)
     tree |= {"file": str(file), "policy": tree.get("policy", {})}
-    context = {"folder": file.parent, "secret": _resolver(file.parent, environ)}
+    context = {"folder": file.parent, "secret": resolve}
     try:
         # JSON's strict mode takes lists for tuples and text for dates and paths, but no "8484" for a number.
         return Settings.model_validate_json(orjson.dumps(tree), strict=True, context=context)
@@ -300,6 +294,13 @@ def _known_keys(path: KeyPath) -> list[str]:
     return list(schema.get("properties", {}))
 
 
+def _unset(value: object) -> str:
+    """In the place of a secret: nothing is looked up."""
+    if not isinstance(value, str | dict):
+        raise ValueError("should be text")
+    return "unset"
+
+
 def _resolver(folder: Path, environ: Mapping[str, str]) -> Callable[[object], str]:
     def resolve(value: object) -> str:
         if isinstance(value, dict):
@@ -325,14 +326,14 @@ def _variable(reference: str, environ: Mapping[str, str]) -> str:
 def _from(value: JsonObject, folder: Path, environ: Mapping[str, str]) -> str:
     source = value.get("_from")
     if set(value) != {"_from"} or not isinstance(source, dict) or len(source) != 1:
-        raise ValueError("should be text, or {_from: {file: PATH}}, or {_from: {env: NAME}}")
+        raise ValueError("should be text, or {_from: {file: PATH}}, {_from: {env: NAME}} or {_from: {keyring: NAME}}")
     [(kind, name)] = source.items()
-    if kind == "keyring":
-        raise ValueError("_from: {keyring} is not read by this version; use file or env")
-    if kind not in {"file", "env"} or not isinstance(name, str):
-        raise ValueError("_from should be {file: PATH} or {env: NAME}")
+    if kind not in {"file", "env", "keyring"} or not isinstance(name, str):
+        raise ValueError("_from should be {file: PATH}, {env: NAME} or {keyring: SERVICE/NAME}")
     if kind == "env":
         return _variable(name, environ)
+    if kind == "keyring":
+        return from_keyring(name)
     path = folder / Path(name).expanduser()
     try:
         return path.read_text(encoding="utf-8").rstrip("\r\n")

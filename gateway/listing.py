@@ -140,9 +140,14 @@ async def refresh(upstream: str, gw: Gateway) -> None:
 async def _current(upstream: str, gw: Gateway, age: float = STALE_SECONDS) -> None:
     """See that the upstream was listed in this process: before the first call, later behind a call."""
     seen = gw.listed.get(upstream)
-    if seen is None or (age < STALE_SECONDS and time.monotonic() - seen > age):
+    if seen is None:
         await refresh(upstream, gw)
-    elif time.monotonic() - seen > age and upstream not in gw.listing:
+        return
+    executor = gw.executors.get(upstream)
+    old = time.monotonic() - seen > age or (executor is not None and executor.changed)
+    if old and age < STALE_SECONDS:
+        await refresh(upstream, gw)
+    elif old and upstream not in gw.listing:
         gw.listed[upstream] = time.monotonic()  # the next attempt is a period away, whatever this one brings
         gw.tasks.start(refreshed_quietly(upstream, gw))
 

@@ -183,6 +183,8 @@ class Pin:
     state: PinState
     manifest: Manifest
     mode: Mode = Mode.ENFORCE
+    sandbox: str = ""
+    """The profile that confines its server, `none` for a server that is not confined, empty for one with an address."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from gateway.audit.log import Log
 from gateway.config import Settings
 from gateway.errors import Failed, Refused
 from gateway.executors import Executor
+from gateway.executors.launcher import Grounds
 from gateway.facts import Sessions
 from gateway.model import Digest, Record
 from gateway.policy import Pdp
@@ -59,6 +60,8 @@ class Gateway:
     registry: Registry
     pdp: Pdp
     executors: dict[str, Executor]
+    grounds: Grounds
+    """What its stdio servers share: the machine, the packages, the profiles."""
     sessions: Sessions
     log: Log
     archive: Archive

@@ -196,7 +196,7 @@ async def release(
         result = redact(outcome.result, _both(grant.redaction, redaction), screened.findings)
         reply = replies.granted(result, {replies.DECISION: _told(run, grant)})
     record = records.settled(
-        run, ending, code=code, outcome=outcome, checks=screened.checks, decision=verdict, labels=learned
+        run, ending, code=code, pin=pin, outcome=outcome, checks=screened.checks, decision=verdict, labels=learned
     )
     seen = gw.sessions.learn(proposal, labels=learned, wrote=not READ_ONLY.issuperset(pin.manifest.effects))
     stored = await gw.log.append([record], [RunEnded(run, after_ending(ending), ending, code), *seen])
@@ -211,7 +211,8 @@ async def fail(run: RunId, proposal: Proposal, failure: Failed, gw: Gateway) -> 
     withheld = failure.code in (Code.RESULT_WITHHELD, Code.POLICY_ENGINE)
     unknown = failure.unknown and not reads_only  # what changes nothing has no unknown end
     ending = Ending.UNKNOWN if unknown else Ending.WITHHELD if withheld else Ending.FAILED
-    record = records.settled(run, ending, code=failure.code, detail=failure.detail or failure.reason)
+    detail = failure.detail or failure.reason
+    record = records.settled(run, ending, code=failure.code, pin=pin, detail=detail)
     seen = gw.sessions.learn(proposal, labels=(), wrote=not reads_only)
     try:
         await gw.log.append([record], [RunEnded(run, after_ending(ending), ending, failure.code), *seen])

@@ -10,129 +10,36 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
 from platformdirs import user_state_dir
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
-    StringConstraints,
     ValidationInfo,
-    WithJsonSchema,
     field_validator,
     model_validator,
 )
 
 from gateway.model import Mode
-
-RESERVED_HEADERS = frozenset(
-    {"host", "content-length", "content-type", "transfer-encoding", "connection", "accept", "accept-encoding"}
+from gateway.values import (
+    Argument,
+    Days,
+    Folder,
+    HeaderName,
+    HeaderValue,
+    PlacedPath,
+    PrincipalName,
+    Secret,
+    UpstreamName,
+    Url,
+    VariableName,
 )
-RESERVED_PRINCIPALS = frozenset({"local", "bascule"})
-"""`local` is whom `insecure_local` lets in; `bascule` makes the gateway's own calls."""
-
-
-def _upstream_name(name: str) -> str:
-    if "__" in name:
-        raise ValueError("a name holds no '__': it separates upstream and tool in `server__tool`")
-    if name in {"bascule", "view"}:
-        raise ValueError(f"'{name}' is taken by an address of the gateway")
-    return name
-
-
-def _principal_name(name: str) -> str:
-    if name in RESERVED_PRINCIPALS:
-        raise ValueError(f"'{name}' is reserved")
-    return name
-
-
-def _placed(path: Path, info: ValidationInfo) -> Path:
-    """A relative path is relative to the file that names it."""
-    folder: Path = (info.context or {}).get("folder", Path())
-    return folder / path.expanduser()
-
-
-def _days(value: object, info: ValidationInfo) -> object:
-    if isinstance(value, str):
-        if not (match := re.fullmatch(r"([1-9][0-9]{0,4})d", value)):
-            raise ValueError("should be whole days, such as 30d")
-        return int(match[1])
-    if info.context:
-        raise ValueError("should be whole days with their unit, such as 30d")
-    return value
-
-
-def _url(value: str) -> str:
-    try:
-        parts = urlsplit(value)
-        port_is_number = parts.port is None or parts.port > 0
-    except ValueError:
-        raise ValueError("should be an http or https address") from None
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not port_is_number:
-        raise ValueError("should be an http or https address, such as https://crm.example/mcp")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("holds a password: put it into headers, as a reference such as ${CRM_TOKEN}")
-    if parts.fragment or not re.fullmatch(r"[\x21-\x7e]+", value):
-        raise ValueError("should be plain ASCII without spaces and without '#'")
-    return value
-
-
-def _secret(value: object, info: ValidationInfo) -> object:
-    """A header's value: `${VAR}` and `_from` become what they stand for, when the file's reader is there to ask."""
-    resolve = (info.context or {}).get("secret")
-    resolved = resolve(value) if resolve else value
-    if isinstance(resolved, str) and not re.fullmatch(r"[\x20-\x7e\t]*", resolved):
-        raise ValueError("holds a line break or a character that no header may hold")
-    return resolved
-
-
-def _header_name(name: str) -> str:
-    if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
-        raise ValueError("is not a header name")
-    if name.lower() in RESERVED_HEADERS or name.lower().startswith("mcp-"):
-        raise ValueError("the gateway sets this header itself")
-    return name
-
-
-_SECRET_SCHEMA = {
-    "anyOf": [
-        {"type": "string"},
-        {
-            "type": "object",
-            "properties": {
-                "_from": {
-                    "type": "object",
-                    "properties": {"file": {"type": "string"}, "env": {"type": "string"}},
-                    "additionalProperties": False,
-                    "minProperties": 1,
-                    "maxProperties": 1,
-                }
-            },
-            "required": ["_from"],
-            "additionalProperties": False,
-        },
-    ]
-}
-
-UpstreamName = Annotated[
-    str,
-    StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9_-]*[a-z0-9-])?$", max_length=40),
-    AfterValidator(_upstream_name),
-]
-PrincipalName = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.@-]*$", max_length=100), AfterValidator(_principal_name)
-]
-PlacedPath = Annotated[Path, AfterValidator(_placed)]
-HeaderName = Annotated[str, AfterValidator(_header_name)]
-Secret = Annotated[str, BeforeValidator(_secret), WithJsonSchema(_SECRET_SCHEMA)]
-Days = Annotated[int, BeforeValidator(_days), WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]{0,4}d$"})]
-
 
 _CLOSED: dict[str, JsonValue] = {"additionalProperties": False}
+_OF_COMMANDS = ("args", "env", "folders", "sandbox", "network", "share", "allow_build")
+_OF_ADDRESSES = ("headers", "auth", "oauth")
 
 
 class _Part(BaseModel):
@@ -175,15 +82,57 @@ class PrincipalSettings(_Part):
     """Roles that policy sees."""
 
 
-class UpstreamSettings(_Part):
-    """An MCP server behind the gateway, reached at `/mcp/NAME`."""
+class NetworkSettings(_Part):
+    """What a confined server may reach."""
 
-    url: Annotated[str, AfterValidator(_url)]
+    allow: tuple[str, ...] = ()
+    """Hosts with their ports, such as `api.github.com:443` or `*.example.org:443`; a private address only by itself."""
+
+
+class OAuthSettings(_Part):
+    """What an authorisation server must be told; without it the gateway registers itself."""
+
+    client_id: str | None = Field(default=None, min_length=1)
+    """The client that the operator registered there."""
+    client_secret: Secret | None = Field(default=None, repr=False)
+    """Its secret, as a reference."""
+    issuer: Url | None = None
+    """The only authorisation server that is accepted; worth naming wherever there is a `client_secret`."""
+    scopes: tuple[str, ...] = ()
+    """What is asked for; without any, what the server names."""
+    redirect_port: int = Field(default=0, ge=0, le=65535)
+    """Port on 127.0.0.1 to which the browser returns; 0 takes a free one."""
+
+
+class UpstreamSettings(_Part):
+    """An MCP server behind the gateway, reached at `/mcp/NAME`: one with an address, or a command that is run."""
+
+    url: Url | None = None
     """The server's address, http or https, streamable HTTP."""
-    type: Literal["http", "streamable-http"] = "http"
-    """As client configurations write it; nothing else is served."""
-    headers: Mapping[HeaderName, Secret] = Field(default_factory=dict, repr=False)
-    """Sent with each request. `${VAR}`, `${VAR:-default}` and `{_from: {file | env}}` stand for secrets."""
+    type: Literal["http", "streamable-http", "stdio"] | None = None
+    """As client configurations write it; `url` or `command` says the same."""
+    headers: Mapping[HeaderName, HeaderValue] = Field(default_factory=dict, repr=False)
+    """Sent with each request. `${VAR}`, `${VAR:-default}` and `{_from: {file | env | keyring}}` stand for secrets."""
+    auth: Literal["oauth"] | None = None
+    """`oauth`: the gateway logs in to the server itself (`bascule upstream login NAME`)."""
+    oauth: OAuthSettings | None = None
+    """Only with `auth: oauth`."""
+    command: Argument | None = None
+    """What runs the server: `npx`, `uvx`, `python`, `node`, or an absolute path."""
+    args: tuple[Argument, ...] = ()
+    """The command's arguments."""
+    env: Mapping[VariableName, Secret] = Field(default_factory=dict, repr=False)
+    """The server's environment; it inherits nothing. References as in `headers`."""
+    folders: Mapping[Folder, Literal["ro", "rw"]] = Field(default_factory=dict)
+    """Folders of this machine that the server sees, to read (`ro`) or to write (`rw`)."""
+    sandbox: str = Field(default="default", pattern=r"^[a-z][a-z0-9-]{0,39}$")
+    """A profile (`sandboxes/NAME.yaml`), or `none`: not confined at all, which stands in every record."""
+    network: NetworkSettings = NetworkSettings()
+    """What the server may reach; nothing unless it stands here."""
+    share: Literal["principal", "all"] = "principal"
+    """`principal` runs a process for each who asks, `all` one for everybody."""
+    allow_build: bool = False
+    """Whether packages that run code when they are installed are taken."""
     mode: Mode = Mode.ENFORCE
     """`enforce` acts on a refusal, `shadow` only records it (needs `until`)."""
     until: date | None = None
@@ -201,6 +150,19 @@ class UpstreamSettings(_Part):
         if twice := _first_twice(name.lower() for name in headers):
             raise ValueError(f"'{twice}' is given twice")
         return headers
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if (self.url is None) == (self.command is None):
+            raise ValueError("should have url (a server with an address) or command (one that is run), one of the two")
+        kind, foreign = ("url", _OF_COMMANDS) if self.command is None else ("command", _OF_ADDRESSES)
+        if given := [key for key in foreign if key in self.model_fields_set]:
+            raise ValueError(f"{given[0]} does not go with {kind}")
+        if self.type is not None and (self.type == "stdio") != (self.url is None):
+            raise ValueError(f"type {self.type} does not go with {kind}")
+        if self.oauth is not None and self.auth is None:
+            raise ValueError("oauth belongs to auth: oauth")
+        return self
 
     @model_validator(mode="after")
     def _shadow_ends(self) -> Self:
@@ -229,7 +191,7 @@ class PolicySettings(_Part):
     """Folder with one YAML file per upstream: what its tools do."""
     engine: Literal["regorus", "opa"] = "regorus"
     """`regorus` in this process, or an `opa` server at `url`."""
-    url: Annotated[str, AfterValidator(_url)] | None = None
+    url: Url | None = None
     """The OPA server's address; only with `engine: opa`."""
     data: tuple[DataSettings, ...] = ()
     """Further data for the policies."""
@@ -292,8 +254,9 @@ class Settings(_Part):
     """Which policies decide."""
     audit: AuditSettings
     """The audit log."""
-    run_as: None = None
-    """The user that stdio upstreams run as; none are served by this version, so it stays null."""
+    run_as: Annotated[int, Field(ge=1, le=2**32 - 2)] | Annotated[str, Field(min_length=1)] | None = None
+    """The user, by number or name, that stdio servers run as when the gateway is root. Default: the owner of the first
+    folder they may write, else 65534."""
     limits: LimitSettings = LimitSettings()
     """Bounds of one message and one call."""
 

@@ -4,24 +4,24 @@ Edits change only the bytes they mean: comments, order, quotes and spacing elsew
 """
 
 import hashlib
-import json
-import os
-import re
 import secrets
 import shutil
-import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Literal
 
-from ruamel.yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode
+from ruamel.yaml.nodes import MappingNode
 
 from gateway import config
 from gateway.audit import keys
 from gateway.errors import ConfigError
+from gateway.executors.egress.destinations import parse_allow
+from gateway.executors.packages.commands import read_command
+from gateway.resources import resource
 from gateway.settings import default_origin
+from gateway.yamltext import UPSTREAMS, end_of, line_end, root_of, section, with_entries, write
 
 TOKEN_PREFIX = "bascule_"
 
@@ -30,12 +30,12 @@ _TEMPLATE = """\
 version: 1
 state: .bascule            # database, keys, control socket; for this user only
 listen: {{host: 127.0.0.1, port: 8484}}
-principals:                # who may ask; of a token only its SHA-256 stands here
-  {principal}: {{tenant: default, token_sha256: "{digest}"}}
-upstreams: {{}}              # bascule add --transport http NAME URL
+principals: {{}}                # who may ask; of a token only its SHA-256 stands here
+upstreams: {{}}              # bascule add NAME -- COMMAND …, or bascule add --transport http NAME URL
 policy: {{bundle: policies, manifests: manifests}}
 audit: {{origin: "{origin}"}}
 """
+_PRINCIPALS = ("principals",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +59,35 @@ def init(folder: Path, *, principal: str = "agent", origin: str | None = None, f
     if not force and (there := [str(path) for path in (file, policies) if path.exists()]):
         raise ConfigError(f"{' and '.join(there)} already there: --force writes over, another folder does not have to")
     origin = _origin(state, origin)
-    token = TOKEN_PREFIX + secrets.token_urlsafe(32)
-    digest = hashlib.sha256(token.encode()).hexdigest()
-    text = _TEMPLATE.format(principal=principal, digest=digest, origin=origin)
+    token = new_token()
+    text = with_principals(_TEMPLATE.format(origin=origin), str(file), {principal: token})
     config.parse(text, file, {})
-    starter = shipped("policies/packs/starter")
+    starter = resource("policies/packs/starter")
     folder.mkdir(parents=True, exist_ok=True)
     state_folder(state, origin)
     shutil.copytree(starter, policies, dirs_exist_ok=True)
     write(file, text)
     return Prepared(file, state, policies, principal, token, origin)
+
+
+def new_token() -> str:
+    """A bearer token that nobody has."""
+    return TOKEN_PREFIX + secrets.token_urlsafe(32)
+
+
+def fresh(folder: Path) -> tuple[str, str]:
+    """The text of a configuration in which nobody may ask yet, and the log's name in it."""
+    origin = _origin(folder / ".bascule", None)
+    return _TEMPLATE.format(origin=origin), origin
+
+
+def furnish(folder: Path, origin: str) -> None:
+    """See that state, keys and the starter policy are there for a configuration that is going to be written."""
+    policies = folder / "policies"
+    starter = resource("policies/packs/starter")
+    state_folder(folder / ".bascule", origin)
+    if not policies.exists():
+        shutil.copytree(starter, policies)
 
 
 def state_folder(state: Path, origin: str) -> None:
@@ -82,15 +101,6 @@ def state_folder(state: Path, origin: str) -> None:
         ignore.write_text("*\n")
 
 
-def shipped(name: str) -> Path:
-    """A folder that comes with Bascule: inside the installed package, or beside it in a checkout."""
-    package = Path(__file__).parent
-    for place in (package / "shipped" / name, package.parent / name):
-        if place.is_dir():
-            return place
-    raise ConfigError(f"this installation lacks {name}: install bascule again")
-
-
 def add(
     file: Path,
     name: str,
@@ -101,21 +111,66 @@ def add(
     until: date | None = None,
     trust: Literal["first_use", "review"] = "first_use",
 ) -> None:
-    """Write an upstream into the file. Raises ConfigError where the result would be no valid configuration."""
+    """Write an upstream with an address. Raises ConfigError where the result would be no valid configuration."""
     upstream: dict[str, object] = {"url": url}
     if headers:
         upstream["headers"] = dict(headers)
-    if mode == "shadow":
-        upstream["mode"] = mode
-    if until is not None:
-        upstream["until"] = until.isoformat()
-    if trust == "review":
-        upstream["trust"] = trust
+    register(file, name, upstream | _judged(mode, until, trust))
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A server that is run here: its command, and what it is given."""
+
+    command: str
+    args: Sequence[str] = ()
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    folders: Mapping[str, str] = field(default_factory=dict)
+    allow: Sequence[str] = ()
+    """Hosts with their ports."""
+    sandbox: str = "default"
+    share: Literal["principal", "all"] = "principal"
+
+    def upstream(self) -> dict[str, object]:
+        """As bascule.yaml says it; what is the default stays out."""
+        given: dict[str, object] = {"command": self.command, "args": list(self.args), "env": dict(self.env)}
+        given["folders"] = dict(self.folders)
+        given["sandbox"] = "" if self.sandbox == "default" else self.sandbox
+        given["network"] = {"allow": list(self.allow)} if self.allow else {}
+        given["share"] = "" if self.share == "principal" else self.share
+        return {key: value for key, value in given.items() if value}
+
+
+def add_command(
+    file: Path,
+    name: str,
+    program: Program,
+    *,
+    mode: Literal["enforce", "shadow"] = "enforce",
+    until: date | None = None,
+    trust: Literal["first_use", "review"] = "first_use",
+) -> None:
+    """Write an upstream that is run here. Raises ConfigError for a command that cannot be, as `add` does."""
+    read_command(program.command, program.args)
+    for entry in program.allow:
+        parse_allow(entry)
+    register(file, name, program.upstream() | _judged(mode, until, trust))
+
+
+def register(file: Path, name: str, upstream: Mapping[str, object]) -> None:
+    """Write an upstream into the file. Raises ConfigError where the result would be no valid configuration."""
     text = config.text_of(file)
     names = _names(text, file)
     if name in names:
         raise ConfigError(f"upstream '{name}' is there already: `bascule remove {name}` takes it out", file=str(file))
     _replace(file, with_upstream(text, str(file), name, upstream), {*names, name})
+
+
+def check_upstream(name: str, upstream: Mapping[str, object]) -> None:
+    """Raise ConfigError where no configuration could hold this upstream."""
+    text = with_upstream("version: 1\naudit: {origin: a/b}\n", "", name, upstream)
+    if set(config.outline(Path("bascule.yaml"), text).upstreams) != {name}:
+        raise ConfigError("that name is no name of an upstream")
 
 
 def remove(file: Path, name: str) -> None:
@@ -127,51 +182,26 @@ def remove(file: Path, name: str) -> None:
     _replace(file, without_upstream(text, str(file), name), {*names} - {name})
 
 
-def write(file: Path, text: str) -> None:
-    """Replace the file in one step, with the mode it had (0600 where there was none)."""
-    target = file.resolve()
-    mode = target.stat().st_mode & 0o777 if target.exists() else 0o600
-    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as out:
-            out.write(text.encode("utf-8"))
-            out.flush()
-            os.fsync(out.fileno())
-        os.chmod(temporary, mode)
-        os.replace(temporary, target)
-    except OSError as problem:
-        Path(temporary).unlink(missing_ok=True)
-        raise ConfigError(f"cannot be written: {problem.strerror}", file=str(file)) from None
-
-
 def with_upstream(text: str, file: str, name: str, upstream: Mapping[str, object]) -> str:
     """The text with one more upstream, after those that are there."""
-    root = _root(text, file)
-    newline = "\r\n" if "\r\n" in text else "\n"
-    entry = f"{name}: {_flow(upstream)}"
-    found = _upstreams(root)
-    if found is None:
-        if root.flow_style:
-            return _insert_in_flow(text, root, f'"upstreams": {{"{name}": {json.dumps(upstream)}}}')
-        end = text if text.endswith("\n") else text + newline
-        return f"{end}upstreams:{newline}  {entry}{newline}"
-    key, value = found
-    if root.flow_style or (isinstance(value, MappingNode) and value.flow_style and value.value):
-        return _insert_in_flow(text, value, f'"{name}": {json.dumps(upstream)}' if root.flow_style else entry)
-    if isinstance(value, MappingNode) and value.value:
-        indent, at = value.value[0][0].start_mark.column, _line_end(text, _end(text, value))
-    else:
-        # `upstreams: {}` or nothing: the value goes, entries follow on lines of their own.
-        colon = text.index(":", key.end_mark.index) + 1
-        stands = text[colon : _end(text, value)]
-        text = text[:colon] + text[colon + len(stands) :] if stands.strip() else text
-        indent, at = 2, _line_end(text, colon)
-    return f"{text[:at]}{newline}{' ' * indent}{entry}{text[at:]}"
+    return with_upstreams(text, file, {name: upstream})
+
+
+def with_upstreams(text: str, file: str, upstreams: Mapping[str, Mapping[str, object]]) -> str:
+    """The text with more upstreams, after those that are there."""
+    return with_entries(text, file, UPSTREAMS, upstreams)
+
+
+def with_principals(text: str, file: str, tokens: Mapping[str, str]) -> str:
+    """The text with more principals, each with its token."""
+    digests = {name: hashlib.sha256(token.encode()).hexdigest() for name, token in tokens.items()}
+    said = {name: {"tenant": "default", "token_sha256": digest} for name, digest in digests.items()}
+    return with_entries(text, file, _PRINCIPALS, said)
 
 
 def without_upstream(text: str, file: str, name: str) -> str:
     """The text without the upstream; its own lines, or its part of a line, are gone."""
-    word, value = _upstreams(_root(text, file)) or (None, None)
+    word, value = section(root_of(text, file), UPSTREAMS) or (None, None)
     if word is None or not isinstance(value, MappingNode):
         raise ConfigError("has no upstreams", file=file)
     place = [key.value for key, _ in value.value].index(name)
@@ -179,9 +209,9 @@ def without_upstream(text: str, file: str, name: str) -> str:
     if value.flow_style:
         if place + 1 < len(value.value):
             return text[: key.start_mark.index] + text[value.value[place + 1][0].start_mark.index :]
-        start = _end(text, value.value[place - 1][1]) if place else key.start_mark.index
-        return text[:start] + text[_end(text, entry) :]
-    start, end = key.start_mark.index - key.start_mark.column, _line_end(text, _end(text, entry))
+        start = end_of(text, value.value[place - 1][1]) if place else key.start_mark.index
+        return text[:start] + text[end_of(text, entry) :]
+    start, end = key.start_mark.index - key.start_mark.column, line_end(text, end_of(text, entry))
     end += 2 if text.startswith("\r\n", end) else 1
     if len(value.value) > 1:
         return text[:start] + text[end:]
@@ -205,53 +235,15 @@ def _origin(state: Path, wanted: str | None) -> str:
     return there
 
 
-def _root(text: str, file: str) -> MappingNode:
-    root = config.compose(text, file)
-    if not isinstance(root, MappingNode):
-        raise ConfigError("should be a mapping that begins with `version: 1`", file=file, line=1)
-    return root
-
-
-def _upstreams(root: MappingNode) -> tuple[Node, Node] | None:
-    return next(((key, value) for key, value in root.value if key.value in {"upstreams", "mcpServers"}), None)
+def _judged(mode: str, until: date | None, trust: str) -> dict[str, object]:
+    given = {
+        "mode": mode if mode == "shadow" else "",
+        "until": until.isoformat() if until else "",
+        "trust": trust if trust == "review" else "",
+    }
+    return {key: value for key, value in given.items() if value}
 
 
 def _names(text: str, file: Path) -> list[str]:
-    found = _upstreams(_root(text, str(file)))
+    found = section(root_of(text, str(file)), UPSTREAMS)
     return [key.value for key, _ in found[1].value] if found and isinstance(found[1], MappingNode) else []
-
-
-def _end(text: str, node: Node) -> int:
-    """Where the node's last character stands; a block's own end mark lies behind its comments."""
-    if isinstance(node, ScalarNode):
-        return int(node.start_mark.index) + len(text[node.start_mark.index : node.end_mark.index].rstrip())
-    if not isinstance(node, CollectionNode) or node.flow_style or not node.value:
-        return int(node.end_mark.index)
-    last = node.value[-1]
-    return _end(text, last[1] if isinstance(node, MappingNode) else last)
-
-
-def _line_end(text: str, at: int) -> int:
-    end = text.find("\n", at)
-    end = len(text) if end < 0 else end
-    return end - 1 if end > at and text[end - 1] == "\r" else end
-
-
-def _insert_in_flow(text: str, node: Node, entry: str) -> str:
-    if node.value:
-        at, entry = _end(text, node.value[-1][1]), f", {entry}"
-    else:
-        at = int(node.end_mark.index) - 1
-    return text[:at] + entry + text[at:]
-
-
-def _flow(value: object) -> str:
-    """A value as one line of YAML."""
-    if isinstance(value, Mapping):
-        pairs = (f"{_plain(str(key), r'[A-Za-z][A-Za-z-]*')}: {_flow(item)}" for key, item in value.items())
-        return "{" + ", ".join(pairs) + "}"
-    return _plain(str(value), r"shadow|review|\d{4}-\d\d-\d\d")
-
-
-def _plain(text: str, unquoted: str) -> str:
-    return text if re.fullmatch(unquoted, text) else json.dumps(text, ensure_ascii=False)

@@ -13,6 +13,9 @@ from gateway import pipeline
 from gateway.audit import keys, seal
 from gateway.audit.log import Log
 from gateway.config import Settings
+from gateway.executors.launcher import Grounds, Machine
+from gateway.executors.packages.store import Packages
+from gateway.executors.sandbox.machine import Cause, Host
 from gateway.facts import Sessions
 from gateway.model import Call, JsonObject, Limits, Manifest, Outcome, Proposal, Reply
 from gateway.parts import Archive, Gateway, Tasks
@@ -57,12 +60,17 @@ class Scripted:
     answer: Callable[[Proposal, Limits], Awaitable[Outcome]] | None = None
     lists: Callable[[], Awaitable[list[JsonObject]]] | None = None
 
+    changed = False
+
     async def execute(self, proposal: Proposal, limits: Limits) -> Outcome:
         self.calls.append(proposal)
         return await self.answer(proposal, limits) if self.answer else nouns.outcome()
 
     async def tools(self) -> list[JsonObject]:
         return await self.lists() if self.lists else self.listed
+
+    def stderr_tail(self) -> str:
+        return "it said this"
 
     async def sweep(self) -> None: ...
 
@@ -104,6 +112,11 @@ class DataPath:
         self.gw.pdp = Regorus(load(folder))
 
 
+async def _no_sandbox() -> Host:
+    """A machine that can confine nothing: what is tested here starts no process."""
+    return Host(uid=1000, gid=1000, cause=Cause.MISSING)
+
+
 def _settings(folder: Path) -> Settings:
     return Settings.model_validate(
         {
@@ -134,6 +147,7 @@ async def data_path(folder: Path, policy: str = POLICY, terms: Terms | None = No
         registry=Registry({"notes": terms or Terms()}, {}, stated, clock=time.time),
         pdp=Regorus(load(folder / "policies")),
         executors={"notes": executor},
+        grounds=Grounds(folder, (), Packages(folder / "packages"), machine=Machine(_no_sandbox)),
         sessions=Sessions(reader.session),
         log=log,
         archive=Archive(settings, reader, own.vkey),

@@ -37,6 +37,8 @@ PROMISES: dict[str, str] = {
     "start.proves-itself": "design.md: the gateway refuses, records and verifies before it listens",
     "operators.one-door": "style.md 27: the command line only calls admin",
     "operators.recorded": "style.md 27: what an operator changes is recorded under who asked",
+    # the servers and clients people already have
+    "onboarding.stopwatch": "design.md: a client's eight servers are governed in minutes and given back byte for byte",
     # style.md
     "house.sizes": "style.md 7",
     "house.mirror": "style.md 8, 18",

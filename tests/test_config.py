@@ -78,10 +78,15 @@ def test_the_default_state_folder_is_the_users(file: Path, monkeypatch: pytest.M
         ("listen: {port: '84'}\n", 3, 16, "listen.port: should be a valid integer"),
         ("insecure_local: yes\n", 3, 17, "insecure_local: should be a valid boolean"),
         ("upstreams: {a: {url: 'http://x/', hedaers: {}}}\n", 3, 35, "did you mean 'headers'?"),
-        ("upstreams: {a: {trust: review}}\n", 3, 16, "upstreams.a.url: is missing"),
+        (
+            "upstreams: {a: {trust: review}}\n",
+            3,
+            16,
+            "upstreams.a: should have url",
+        ),
         ("upstreams: {a__b: {url: 'http://x/'}}\n", 3, 13, "upstreams.a__b: a name holds no '__'"),
         ("mcpServers: {A: {url: 'http://x/'}}\n", 3, 14, "mcpServers.A: "),
-        ("mcpServers: {a: {command: x}}\n", 3, 14, "mcpServers.a: stdio upstreams are not served by this version"),
+        ("mcpServers: {a: {args: [x]}}\n", 3, 17, "mcpServers.a: should have url"),
         ("policy:\n  engine: cedar\n", 4, 11, "policy.engine: should be 'regorus' or 'opa'"),
         ("policy: {data: [{name: a}]}\n", 3, 17, "policy.data[0].file: is missing"),
         ("principals: {a: {token_sha256: ab}}\n", 3, 32, "64 lower-case hex digits"),
@@ -94,7 +99,7 @@ def test_the_default_state_folder_is_the_users(file: Path, monkeypatch: pytest.M
         ("state: &s x\n", 3, 8, "state: anchors and aliases"),
         ("<<: {state: x}\n", 3, 1, "a key should be a plain word"),
         ("? [a]\n: 1\n", 3, 3, "a key should be a plain word"),
-        ("state: '${HOME}/x'\n", 3, 8, "state: ${…} is read only in headers"),
+        ("state: '${HOME}/x'\n", 3, 8, "state: ${…} is read only in env and headers"),
         ("state: a: b\n", 3, 9, "not YAML"),
         ("state: [\n", 4, 1, "not YAML"),
         ("---\nstate: x\n", 3, 1, "not YAML"),
@@ -153,10 +158,45 @@ def test_a_file_that_cannot_be_read_is_refused(file: Path, tmp_path: Path) -> No
             config.load(path, {})
 
 
-@pytest.mark.parametrize("upstream", ["command: npx", "args: []", "type: stdio, url: 'http://x/'"])
-def test_a_stdio_upstream_is_refused_in_words_and_only_once(file: Path, upstream: str) -> None:
-    fault = refusal(file, f"upstreams:\n  files: {{{upstream}}}\nviews: {{v: [files]}}\n")
-    assert str(fault) == f"{file}:4:3: upstreams.files: stdio upstreams are not served by this version; give a url"
+@pytest.mark.parametrize(
+    ("upstream", "problem"),
+    [
+        ("args: []", "should have url (a server with an address) or command (one that is run), one of the two"),
+        ("command: npx, url: 'http://x/'", "should have url (a server with an address) or command (one that is run)"),
+        ("type: stdio, url: 'http://x/'", "type stdio does not go with url"),
+        ("type: http, command: npx", "type http does not go with command"),
+        ("folders: {/srv: ro}, url: 'http://x/'", "folders does not go with url"),
+        ("headers: {A: b}, command: npx", "headers does not go with command"),
+        ("oauth: {}, url: 'http://x/'", "oauth belongs to auth: oauth"),
+        ("folders: {/: ro}, command: npx", "the whole machine cannot be granted"),
+        ("folders: {/srv/..: ro}, command: npx", "the whole machine cannot be granted"),
+        ("folders: {/srv: rwx}, command: npx", "should be 'ro' or 'rw'"),
+        ('command: "npx\\0"', "holds a null character"),
+        ("env: {A-B: x}, command: npx", "env.A-B"),
+        ("sandbox: ../x, command: npx", "sandbox: String should match pattern"),
+    ],
+)
+def test_what_does_not_make_one_server_is_refused(file: Path, upstream: str, problem: str) -> None:
+    fault = str(refusal(file, f"upstreams:\n  files: {{{upstream}}}\nviews: {{v: [files]}}\n"))
+    assert fault.startswith(f"{file}:4:")
+    assert problem in fault
+
+
+def test_a_command_is_read_as_clients_write_it(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("kept\n")
+    text = (
+        "upstreams:\n  files: {type: stdio, command: npx, args: [-y, pkg], env: {A: '${B}', C: {_from: {file: key}}},"
+    )
+    told = load(file, text + " folders: {docs: rw, /srv/a/../b: ro}}\n", B="x").upstreams["files"]
+    assert (told.command, told.args, told.env) == ("npx", ("-y", "pkg"), {"A": "x", "C": "kept"})
+    assert told.folders == {str(tmp_path / "docs"): "rw", "/srv/b": "ro"}
+    assert "kept" not in repr(told)
+
+
+def test_an_outline_looks_nothing_up(file: Path) -> None:
+    text = "upstreams: {a: {command: npx, env: {A: '${NONE}', B: {_from: {file: none}}}}}\n"
+    refusal(file, text)
+    assert set(config.outline(file).upstreams["a"].env.values()) == {"unset"}
 
 
 def test_both_words_for_upstreams_are_one_too_many(file: Path) -> None:
@@ -197,8 +237,8 @@ def test_references_in_headers_are_resolved(file: Path, value: str, resolved: st
         ("'${a b}'", "should be ${NAME}"),
         ("{_from: {env: MISSING}}", "MISSING is not set"),
         ("{_from: {file: none}}", "none cannot be read"),
-        ("{_from: {keyring: x}}", "keyring} is not read by this version"),
-        ("{_from: {vault: x}}", "_from should be {file: PATH} or {env: NAME}"),
+        ("{_from: {keyring: x}}", "keyring should be SERVICE/NAME"),
+        ("{_from: {vault: x}}", "_from should be {file: PATH}, {env: NAME} or {keyring: SERVICE/NAME}"),
         ("{_from: {env: A, file: b}}", "should be text, or {_from"),
         ("{_from: x}", "should be text, or {_from"),
         ("{form: {env: A}}", "should be text, or {_from"),

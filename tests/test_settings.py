@@ -150,8 +150,14 @@ def test_keep_without_days_is_refused(keep: str) -> None:
     assert "30d" in problem(audit={"origin": "a", "keep": keep})
 
 
-def test_run_as_waits_for_stdio_upstreams() -> None:
-    assert problem(run_as=1000)
+@pytest.mark.parametrize("user", [0, -1, 2**32 - 1, "", 1.5])
+def test_tools_run_as_no_root_and_as_no_user_that_cannot_be(user: object) -> None:
+    assert problem(run_as=user)
+
+
+@pytest.mark.parametrize("user", [1000, "tools", None])
+def test_tools_run_as_a_user_by_number_or_name(user: object) -> None:
+    assert settings(run_as=user).run_as == user
 
 
 def test_settings_cannot_be_changed() -> None:

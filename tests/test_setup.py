@@ -1,7 +1,6 @@
 """What `init` makes, and that an edit changes only the bytes it means."""
 
 import hashlib
-import os
 import stat
 from datetime import date
 from pathlib import Path
@@ -22,7 +21,7 @@ def pack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "shipped"
     folder.mkdir()
     (folder / "call.rego").write_text("package bascule.call\n")
-    monkeypatch.setattr(setup, "shipped", lambda _: folder)
+    monkeypatch.setattr(setup, "resource", lambda _: folder)
     return folder
 
 
@@ -95,13 +94,6 @@ def test_init_with_a_name_that_no_configuration_takes_makes_nothing(
     with pytest.raises(ConfigError):
         setup.init(tmp_path / "gw", principal=principal, origin=origin)
     assert not (tmp_path / "gw").exists()
-
-
-def test_what_the_installation_lacks_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    assert setup.shipped("policies").is_dir()
-    with pytest.raises(ConfigError, match="install bascule again"):
-        setup.shipped("policies/packs/none")
 
 
 BEFORE_AND_AFTER = {
@@ -268,14 +260,81 @@ def test_a_file_keeps_its_mode_and_a_link_stays_a_link(file: Path, tmp_path: Pat
     assert "crm" in real.read_text()
 
 
-def test_a_write_that_fails_leaves_nothing_behind(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file.write_text("old")
+def test_a_program_is_written_with_what_is_not_the_default(file: Path) -> None:
+    file.write_text(HEAD)
+    setup.add_command(file, "time", setup.Program("uvx", ["mcp-server-time"]))
+    assert file.read_text() == HEAD + 'upstreams:\n  time: {command: "uvx", args: ["mcp-server-time"]}\n'
+    setup.add_command(
+        file,
+        "git",
+        setup.Program("uvx", ["mcp-server-git"], {"T": "${T}"}, {"/srv": "rw"}, ["a.example:443"], "none", "all"),
+        mode="shadow",
+        until=date(2027, 1, 31),
+    )
+    git = config.load(file, {"T": "t"}).upstreams["git"]
+    assert (git.env, git.folders, git.network.allow) == ({"T": "t"}, {"/srv": "rw"}, ("a.example:443",))
+    assert (git.sandbox, git.share, git.mode) == ("none", "all", "shadow")
 
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(ConfigError, match="No space left"):
-        setup.write(file, "new")
-    assert file.read_text() == "old"
-    assert not list(file.parent.glob(".bascule.yaml.*"))
+@pytest.mark.parametrize(
+    ("program", "why"),
+    [
+        (setup.Program("docker", ["run", "x"]), "docker"),
+        (setup.Program("npx"), "no package"),
+        (setup.Program("npx", ["-y", "x"], allow=["x"]), "x"),
+    ],
+)
+def test_a_program_that_could_not_be_run_is_not_written(file: Path, program: setup.Program, why: str) -> None:
+    file.write_text(HEAD)
+    with pytest.raises(ConfigError, match=why):
+        setup.add_command(file, "a", program)
+    assert file.read_text() == HEAD
+
+
+@pytest.mark.parametrize("case", BEFORE_AND_AFTER)
+def test_several_upstreams_are_written_as_one_after_the_other_would_be(case: str) -> None:
+    before, _ = BEFORE_AND_AFTER[case]
+    said: dict[str, dict[str, object]] = {"a1": {"url": "http://a1/"}, "b1": {"command": "npx", "args": ["-y", "x"]}}
+    one = before
+    for name, upstream in said.items():
+        one = setup.with_upstream(one, "", name, upstream)
+    assert setup.with_upstreams(before, "", said) == one
+    assert setup.with_upstreams(before, "", {}) == before
+
+
+def test_a_principal_is_added_with_the_digest_of_its_token(file: Path) -> None:
+    file.write_text(HEAD)
+    file.write_text(setup.with_principals(file.read_text(), str(file), {"cursor": "bascule_x"}))
+    file.write_text(setup.with_principals(file.read_text(), str(file), {"vscode": "bascule_y"}))
+    principals = config.load(file, {}).principals
+    assert principals["cursor"].token_sha256 == hashlib.sha256(b"bascule_x").hexdigest()
+    assert list(principals) == ["cursor", "vscode"]
+    assert "bascule_" not in file.read_text()
+
+
+def test_a_fresh_configuration_loads_once_it_is_furnished(tmp_path: Path) -> None:
+    text, origin = setup.fresh(tmp_path)
+    assert not list(tmp_path.glob("*.yaml"))
+    setup.furnish(tmp_path, origin)
+    settings = config.parse(text, tmp_path / "bascule.yaml", {})
+    assert (settings.audit.origin, settings.state, settings.principals) == (origin, tmp_path / ".bascule", {})
+    assert mode_of(settings.state) == 0o700
+    (tmp_path / "policies" / "call.rego").write_text("mine")
+    setup.furnish(tmp_path, origin)
+    assert (tmp_path / "policies" / "call.rego").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("name", "upstream", "why"),
+    [
+        ("a", {"url": "ftp://x"}, "http"),
+        ("a", {"command": "npx", "url": "http://x"}, "one of the two"),
+        ("A", {"command": "npx"}, "upstreams.A"),
+        ("a: {url: http://x}, b", {"command": "npx"}, "not YAML"),
+        ("a: {url: 'http://x'}\n  b", {"command": "npx"}, "no name of an upstream"),
+    ],
+)
+def test_an_upstream_is_checked_by_itself(name: str, upstream: dict[str, object], why: str) -> None:
+    setup.check_upstream("a", {"command": "npx", "args": ["-y", "x"], "env": {"A": {"_from": {"file": "x"}}}})
+    with pytest.raises(ConfigError, match=why):
+        setup.check_upstream(name, upstream)

@@ -1,4 +1,4 @@
-"""`python -m examples.demo [--once]`: the gateway before a real server, four scenes, and how to connect a client."""
+"""`python -m examples.demo [--once]`: the gateway before a real server, five scenes, and how to connect a client."""
 
 import argparse
 import asyncio
@@ -36,17 +36,10 @@ async def demonstrate(page: Page, *, once: bool) -> None:
 async def played(stage: Stage, page: Page) -> None:
     """The scenes, as a real client over HTTP."""
     # Not above: an import of the SDK takes a second, in which the processes come up.
-    import httpx2  # noqa: PLC0415
-    from mcp import Client  # noqa: PLC0415
-    from mcp.client.streamable_http import streamable_http_client  # noqa: PLC0415
-
+    from examples.demo.connecting import connected  # noqa: PLC0415
     from examples.demo.scenes import play, upstream_seen  # noqa: PLC0415
 
-    headers = {"Authorization": f"Bearer {stage.token}"}
-    async with (
-        httpx2.AsyncClient(headers=headers, timeout=30) as http,
-        Client(streamable_http_client(stage.url, http_client=http)) as client,
-    ):
+    async with connected(stage.url, stage.token) as client:
         await upstream_seen(client)
         await play(stage, client, page)
 

@@ -1,4 +1,4 @@
-"""The four scenes. Each checks with its own eyes that it shows what it says."""
+"""The five scenes. Each checks with its own eyes that it shows what it says."""
 
 import asyncio
 import contextlib
@@ -13,6 +13,7 @@ from mcp import Client, MCPError
 from mcp.types import CallToolResult
 
 from examples.demo import processes
+from examples.demo.connecting import connected
 from examples.demo.page import NotShown, Page, expect
 from examples.demo.stage import Stage
 from examples.demo.tampering import tampered_copy
@@ -64,6 +65,33 @@ async def a_poisoned_result_is_withheld(stage: Stage, client: Client, page: Page
     page.stops(f"withheld, {told['code']}: {'; '.join(told['reasons'])}")
 
 
+async def a_server_finds_nothing_of_the_host(stage: Stage, _: Client, page: Page) -> None:
+    page.scene("A server that reads any file, confined")
+    if (missing := await _not_confined(stage)) is not None:
+        page.stops(f"refused, {missing}")
+        page.says("not shown: without a sandbox no server of this machine is run at all")
+        return
+    granted, ours = stage.granted / "hello.txt", (stage.config, stage.database, Path("/etc/hostname"))
+    expect(all(file.is_file() for file in ours), "what it shall not find is not even there for us")
+    async with connected(stage.peek_url, stage.token) as peeking:
+        read = {file: await peeking.call_tool("read_file", {"path": str(file)}) for file in (granted, *ours)}
+    page.asks(f'read_file(path="{granted}")')
+    expect("granted folder" in _text(read[granted]), f"the granted folder cannot be read: {_text(read[granted])}")
+    page.passes(f"allowed, and found: {_text(read[granted]).strip()}")
+    for file in ours:
+        page.asks(f'read_file(path="{file}")')
+        told = _text(read[file])
+        expect(read[file].is_error and "No such file" in told, f"it was read: {told[:80]}")
+        page.stops("allowed too, but inside the sandbox there is no such file")
+
+
+async def _not_confined(stage: Stage) -> str | None:
+    """Why no sandbox can be made here, with its fix; None where one can."""
+    told = await processes.output("gateway", "upstream", "show", "peek", "-c", str(stage.config))
+    found = re.search(r"SANDBOX_UNAVAILABLE: .*", told[1])
+    return found[0] if found else None
+
+
 async def the_log_tells(stage: Stage, _: Client, page: Page) -> None:
     page.scene("The log")
     page.asks("bascule audit verify")
@@ -83,6 +111,7 @@ SCENES: tuple[Scene, ...] = (
     a_read_is_allowed,
     one_tool_two_arguments,
     a_poisoned_result_is_withheld,
+    a_server_finds_nothing_of_the_host,
     the_log_tells,
 )
 
@@ -92,7 +121,7 @@ async def play(stage: Stage, client: Client, page: Page) -> None:
     for scene in SCENES:
         try:
             await scene(stage, client, page)
-        except (NotShown, MCPError, TimeoutError, LookupError, sqlite3.Error) as fault:
+        except (NotShown, MCPError, TimeoutError, LookupError, OSError, sqlite3.Error) as fault:
             page.fails(str(fault) or type(fault).__name__)
 
 

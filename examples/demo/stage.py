@@ -8,15 +8,18 @@ import asyncio
 import contextlib
 import re
 import shutil
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from examples.demo.processes import ROOT, answering, port_or_free, running
-from gateway import config, setup
+from gateway import config, setup, yamltext
+from gateway.resources import resource
 
 FOLDER = ROOT / ".bascule" / "demo"
 UPSTREAM = "notes"
+PEEK = "peek"
 PRINCIPAL = "demo"
 NOTES_PORT = 8485
 
@@ -34,6 +37,16 @@ class Stage:
     def url(self) -> str:
         """What a client connects to."""
         return f"http://127.0.0.1:{self.port}/mcp/{UPSTREAM}"
+
+    @property
+    def peek_url(self) -> str:
+        """Where the server that reads any file is."""
+        return f"http://127.0.0.1:{self.port}/mcp/{PEEK}"
+
+    @property
+    def granted(self) -> Path:
+        """The one folder that server is given."""
+        return self.folder / "granted"
 
     @property
     def notes_url(self) -> str:
@@ -63,10 +76,15 @@ def prepared(folder: Path = FOLDER) -> Stage:
         secret.write_text(made.token)
     wanted = config.load(file)
     stage = Stage(folder, port_or_free(wanted.listen.port), port_or_free(NOTES_PORT), secret.read_text())
-    setup.write(file, re.sub(r"port: \d+", f"port: {stage.port}", file.read_text(), count=1))
-    if UPSTREAM in wanted.upstreams:
-        setup.remove(file, UPSTREAM)
+    yamltext.write(file, re.sub(r"port: \d+", f"port: {stage.port}", file.read_text(), count=1))
+    for name in (UPSTREAM, PEEK):
+        if name in wanted.upstreams:
+            setup.remove(file, name)
     setup.add(file, UPSTREAM, stage.notes_url, headers={})
+    stage.granted.mkdir(exist_ok=True)
+    (stage.granted / "hello.txt").write_text("hello from the granted folder\n")
+    command = (str(ROOT / "examples" / "peek" / "server.py"),)
+    setup.add_command(file, PEEK, setup.Program(sys.executable, command, folders={str(stage.granted): "ro"}))
     _rules(folder)
     return stage
 
@@ -74,11 +92,12 @@ def prepared(folder: Path = FOLDER) -> Stage:
 def _rules(folder: Path) -> None:
     """The starter policy, the notes' own policy beside it, and what the operator states about the notes server."""
     policies, manifests = folder / "policies", folder / "manifests"
-    shutil.copytree(setup.shipped("policies/packs/starter"), policies, dirs_exist_ok=True)
+    shutil.copytree(resource("policies/packs/starter"), policies, dirs_exist_ok=True)
     for name in ("policy.rego", "policy_test.rego"):
         shutil.copy(ROOT / "examples" / "notes" / name, policies / name.replace("policy", "notes"))
     manifests.mkdir(exist_ok=True)
-    shutil.copy(setup.shipped("manifests") / "notes.yaml", manifests)
+    for name in ("notes.yaml", "peek.yaml"):
+        shutil.copy(resource("manifests") / name, manifests)
 
 
 @contextlib.asynccontextmanager

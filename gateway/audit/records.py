@@ -65,22 +65,28 @@ def refused(
     return Record(kind="call.refused", run=run, public=public, sealed=sealed)
 
 
-def settled(
+def settled(  # noqa: PLR0913 - each stands in the record by itself
     run: RunId,
     ending: Ending,
     *,
     code: str = "",
+    pin: Pin | None = None,
     outcome: Outcome | None = None,
     checks: Iterable[Check] = (),
     decision: Decision | None = None,
     labels: Iterable[str] = (),
     detail: str = "",
 ) -> Record:
-    """`call.settled`: how the run ended, what the executor saw, and what the session has learned from it."""
+    """`call.settled`: how the run ended, what the executor saw, and what the session has learned from it.
+
+    A start that settles what another process left behind knows no pin.
+    """
     public: dict[str, Any] = {"ending": ending.value, "checks": _of_checks(checks)}
     sealed: dict[str, bytes] = {"labels": orjson.dumps(sorted(labels))}
     if code:
         public["code"] = code
+    if pin is not None and pin.sandbox:
+        public["sandbox"] = pin.sandbox
     if outcome is not None:
         public["outcome"] = {
             "bytes": outcome.size,
@@ -140,6 +146,8 @@ def _of_pin(pin: Pin) -> JsonObject:
         named["manifest"] = pin.manifest.digest
     if pin.mode is Mode.SHADOW:
         named["mode"] = "shadow"
+    if pin.sandbox:
+        named["sandbox"] = pin.sandbox
     return named
 
 

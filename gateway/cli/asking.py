@@ -20,6 +20,14 @@ def run_admin(action: str, file: Path | None, **given: Any) -> JsonObject:
         return _here(action, path, given) if answer is None else answer
 
 
+def renewed(file: Path) -> bool:
+    """Let the gateway that runs, where one does, read its configuration again; whether one did."""
+    from gateway import config
+    from gateway.transports.control import ask
+
+    return ask(config.outline(file).state, "reload") is not None
+
+
 def without_state(action: str, **given: Any) -> JsonObject:
     """An action that needs neither a configuration nor a state folder: it is about files alone."""
     import asyncio

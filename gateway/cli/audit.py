@@ -46,6 +46,44 @@ def show(
 
 
 @app.command()
+def search(  # noqa: PLR0913 - one for each option
+    *,
+    principal: Annotated[str, typer.Option(metavar="ID", help="Who asked.")] = "",
+    upstream: Annotated[str, typer.Option(metavar="NAME", help="Which upstream.")] = "",
+    tool: Annotated[str, typer.Option(metavar="NAME", help="Which tool.")] = "",
+    ending: Annotated[str, typer.Option(metavar="HOW", help="done, failed, withheld, unknown or refused.")] = "",
+    code: Annotated[str, typer.Option(metavar="CODE", help="Such as POLICY_DENIED.")] = "",
+    effect: Annotated[str, typer.Option(metavar="WHAT", help="What policy said: allow, deny, require_approval.")] = "",
+    session: Annotated[str, typer.Option(metavar="ID", help="Of this session.")] = "",
+    task: Annotated[str, typer.Option(metavar="ID", help="Of this task.")] = "",
+    since: Annotated[str, typer.Option(metavar="TIME", help="24h, 7d, or a date or moment in UTC.")] = "",
+    until: Annotated[str, typer.Option(metavar="TIME", help="Up to then.")] = "",
+    text: Annotated[str, typer.Option(metavar="WORD", help="In the arguments, or in why it was refused.")] = "",
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="At most so many.")] = 50,
+    before: Annotated[str, typer.Option(metavar="RUN", help="Go on from here.")] = "",
+    config: options.Config = None,
+    json: options.Json = False,
+) -> None:
+    """Find calls: who called what, newest first.
+
+    Example: bascule audit search --principal claude-code --ending refused --since 24h
+    """
+    inside = {"effect": effect, "session": session, "task": task, "text": text, "since": since, "until": until}
+    outside = {"principal": principal, "upstream": upstream, "tool": tool, "ending": ending, "code": code}
+    filters = {name: value for name, value in (outside | inside).items() if value}
+    found = run_admin("audit_search", config, filters=filters, limit=limit, before=before)
+    if json:
+        tell(found)
+        return
+    table(found["runs"], FOUND, none="no call was found")
+    if found["not_kept"]:
+        _warn(f"payload not kept: {found['not_kept']} calls could not be looked into")
+    if found["more"]:
+        bound = f" ({found['looked']} were looked through)" if found["bounded"] else ""
+        _warn(f"there may be more{bound}: --before {found['more']}")
+
+
+@app.command()
 def verify(
     *,
     head: Annotated[
@@ -92,6 +130,7 @@ def prove(
         say(f"{out}: proof of record {index}\npublic key: {found['public_key']}")
 
 
+FOUND = ("time", "principal", "upstream", "tool", "effect", "ending", "code", "record", "run")
 COLUMNS = ("index", "time", "kind", "upstream", "tool", "effect", "ending", "code", "run")
 
 
@@ -114,3 +153,8 @@ def _text(file: Path) -> str:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         raise ConfigError("cannot be read as text", file=str(file)) from None
+
+
+def _warn(text: str) -> None:
+    """For the person, apart from what a pipe carries on."""
+    typer.echo(printable(text), err=True)

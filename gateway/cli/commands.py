@@ -2,7 +2,7 @@
 
 import typer
 
-from gateway.cli import audit, calls, policy, runs, serving, setup, upstream
+from gateway.cli import audit, calls, manifest, policy, runs, scanning, serving, setup, upstream, wrapping
 
 app = typer.Typer(
     name="bascule",
@@ -18,12 +18,20 @@ COMMANDS = (
     setup.add,
     setup.remove,
     serving.serve,
+    wrapping.wrap,
     serving.doctor,
+    scanning.scan,
     calls.call,
     calls.tools,
     serving.version,
 )
-GROUPS = (("upstream", upstream.app), ("policy", policy.app), ("audit", audit.app), ("runs", runs.app))
+GROUPS = (
+    ("upstream", upstream.app),
+    ("manifest", manifest.app),
+    ("policy", policy.app),
+    ("audit", audit.app),
+    ("runs", runs.app),
+)
 
 for command in COMMANDS:
     app.command()(command)

@@ -104,6 +104,42 @@ def evaluate(
 
 
 @app.command()
+def suggest(  # noqa: PLR0913 - one for each option
+    *,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="24h, 7d, or a date. Default: all there is.")
+    ] = None,
+    upstream: Annotated[str, typer.Option("--upstream", metavar="NAME", help="Only this upstream.")] = "",
+    principal: Annotated[str, typer.Option(metavar="ID", help="Only this principal.")] = "",
+    refused: Annotated[bool, typer.Option("--refused", help="Also what was refused for want of a rule.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Also what the policy allowed already.")] = False,
+    by: Annotated[
+        str, typer.Option(metavar="WHO", help="Grants for each `principal`, or for its `role`.")
+    ] = "principal",
+    write: Annotated[
+        Path | None, typer.Option("--write", metavar="DIR", help="Write the rules and their tests into this folder.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over an earlier suggestion.")] = False,
+    config: options.Config = None,
+    json: options.Json = False,
+) -> None:
+    """Draft the least grants that would have allowed what was recorded, as Rego with its tests.
+
+    Example: bascule policy suggest --since 24h --write policies
+    """
+    which = {"since": since, "upstream": upstream, "principal": principal}
+    found = run_admin("policy_suggest", config, refused=refused, everything=everything, by=by, **which)
+    if write is not None and found["files"]:
+        _keep(write, found["files"], force=force)
+    if json:
+        tell(found)
+    else:
+        _show_suggestion(found, write)
+    if found["not_kept"] and not found["calls"]:
+        raise typer.Exit(Status.FAILED)
+
+
+@app.command()
 def reload(*, config: options.Config = None, json: options.Json = False) -> None:
     """Load the policies again into the running gateway; on any error the old ones stay in force.
 
@@ -143,6 +179,40 @@ def _write(file: Path, content: bytes) -> None:
         raise ConfigError(f"cannot be written: {error.strerror}", file=str(file)) from None
 
 
+def _keep(folder: Path, files: dict[str, str], *, force: bool) -> None:
+    """The files of a suggestion, all or none, and over nothing that is there unless that is asked for."""
+    if there := [str(folder / name) for name in files if (folder / name).exists() and not force]:
+        raise ConfigError(
+            f"{' and '.join(there)} already there: move what you keep into a file of your own, or --force"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot be made: {error.strerror}", file=str(folder)) from None
+    for name, text in files.items():
+        _write(folder / name, text.encode())
+
+
+def _show_suggestion(found: JsonObject, folder: Path | None) -> None:
+    """The rules, or what was written; then, apart from them, what they leave out."""
+    if found["files"] and folder is None:
+        say(printable(found["files"]["suggested.rego"]))
+    elif folder is not None:
+        for name in found["files"]:
+            say(f"{folder / name}: written; read it, then `bascule policy check`, `test` and `reload`")
+    for one in found["left"]:
+        who = f"{one['principal']}, {one['upstream']}/{one['tool']}"
+        _warn(f"left to you: {who}, {one['calls']} calls: {one['why']}")
+    for one in found["still"] or ():
+        _warn(f"still not allowed: {one['principal']}, {one['upstream']}/{one['tool']}, {one['calls']} calls")
+    if found["still"] is None:
+        _warn("not tried, since the policy that is configured does not load here: `bascule policy check`")
+    if found["not_kept"]:
+        _warn(f"payload not kept: {found['not_kept']} calls, so nothing is suggested for them")
+    if not found["grants"]:
+        _warn(f"nothing to suggest: {found['calls']} calls with a decision among {found['looked']} that were recorded")
+
+
 def _document(file: Path) -> JsonObject:
     import json
 
@@ -175,3 +245,8 @@ def _finding(finding: JsonObject) -> str:
     place = ":".join(str(finding[part]) for part in ("file", "line", "column") if finding.get(part))
     fix = f"; {finding['fix']}" if finding.get("fix") else ""
     return f"{place}: {finding['severity']}: {finding['problem']}{fix}"
+
+
+def _warn(text: str) -> None:
+    """For the person, apart from what a pipe carries on."""
+    typer.echo(printable(text), err=True)

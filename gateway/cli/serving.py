@@ -1,27 +1,40 @@
 """`serve`, `doctor`, `version`: the gateway itself."""
 # ruff: noqa: PLC0415 - a command pays only for what it imports
 
+from typing import Annotated
+
 import typer
 
 from gateway.cli import options
 from gateway.cli.terminal import Status, say, table, tell
 
 
-def serve(*, config: options.Config = None) -> None:
+def serve(
+    *,
+    config: options.Config = None,
+    idle: Annotated[float | None, typer.Option("--idle", metavar="SECONDS", hidden=True, min=1)] = None,
+) -> None:
     """Serve until told to stop; SIGHUP reads the configuration and the policies again.
 
     Example: bascule serve -c gateway/bascule.yaml
     """
     import logging
+    import os
 
     from gateway.config import find, load
 
     settings = load(find(config))
     from gateway import app
+    from gateway.cli.wrapping import own_log
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handlers = None
+    if idle is not None:
+        os.chdir("/")  # the folder of the client that started it is not held
+        handlers = [own_log(settings.state)]
+    form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(level=logging.INFO, format=form, handlers=handlers)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    raise typer.Exit(app.serve(settings))
+    raise typer.Exit(app.serve(settings, idle_s=idle))
 
 
 def doctor(*, config: options.Config = None, json: options.Json = False) -> None:

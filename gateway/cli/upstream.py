@@ -1,14 +1,21 @@
-"""`upstream …`: pins, drift, what is accepted."""
+"""`upstream …`: pins, drift, what is accepted, what it is given."""
+# ruff: noqa: PLC0415 - a command pays only for what it imports
 
 from typing import Annotated
 
 import typer
 
 from gateway.cli import options
-from gateway.cli.asking import run_admin
+from gateway.cli.asking import renewed, run_admin
+from gateway.cli.learning import learn
+from gateway.cli.login import login
+from gateway.cli.setup import AddMode, AddTrust, Allow, Folders, Until, granted
 from gateway.cli.terminal import printable, say, table, tell
 
 app = typer.Typer(help="The servers behind the gateway and what was accepted of them.", no_args_is_help=True)
+
+app.command()(login)
+app.command()(learn)
 
 Name = Annotated[str, typer.Argument(metavar="NAME")]
 Tool = Annotated[str | None, typer.Argument(metavar="TOOL", help="Only this tool.", show_default=False)]
@@ -24,24 +31,56 @@ def list_(*, config: options.Config = None, json: options.Json = False) -> None:
     if json:
         tell(found)
     else:
-        table(found["upstreams"], ("name", "url", "mode", "until", "trust", "tools"), none="no upstreams: bascule add")
+        table(
+            found["upstreams"],
+            ("name", "reached", "sandbox", "mode", "until", "trust", "tools"),
+            none="no upstreams: bascule add",
+        )
 
 
 @app.command()
-def show(name: Name, *, config: options.Config = None, json: options.Json = False) -> None:
+def show(
+    name: Name,
+    *,
+    log: Annotated[bool, typer.Option("--log", help="Instead: what its processes last wrote on stderr.")] = False,
+    config: options.Config = None,
+    json: options.Json = False,
+) -> None:
     """Show one upstream's tools: accepted, waiting, drifted and how, quarantined.
 
     Example: bascule upstream show crm
     """
+    if log:
+        said = run_admin("upstream_log", config, name=name)
+        tell(said) if json else say("\n".join(map(printable, said["log"].splitlines())) or "it wrote nothing")
+        return
     found = run_admin("upstream_show", config, name=name)
     if json:
         tell(found)
         return
+    if package := found.get("package"):
+        say(f"package: {printable(str(package.get('problem') or package['version']))} {package.get('digest', '')}")
     if found.get("unreachable"):
         say(f"not reached: {printable(str(found['unreachable']))}")
     table(found["tools"], ("name", "state", "listed", "mode", "pin", "difference"), none="no tools")
     for problem in found.get("problems", []):
         say(f"not shown: {printable(str(problem['tool']))}: {printable(str(problem['problem']))}")
+
+
+@app.command()
+def newest(name: Name, *, config: options.Config = None, json: options.Json = False) -> None:
+    """Ask the registry for the newest version of an upstream's package; nothing is installed.
+
+    Example: bascule upstream newest files
+    """
+    found = run_admin("upstream_newest", config, name=name)
+    if json:
+        tell(found)
+    elif found["same"]:
+        say(f"{name}: {found['pinned']} is the newest")
+    else:
+        say(f"{name}: pinned {found['pinned'] or 'nothing'}, newest {found['newest']}\n  {found['digest']}")
+        say(f"Next: bascule upstream accept {name} --newest --digest {found['digest']}")
 
 
 @app.command()
@@ -52,6 +91,9 @@ def accept(
     digest: Annotated[
         str | None, typer.Option(metavar="sha256:…", help="Only if this is what it offers (as `show` says).")
     ] = None,
+    newest: Annotated[
+        bool, typer.Option("--newest", help="First take the newest version of its package (then --digest is that's).")
+    ] = False,
     config: options.Config = None,
     json: options.Json = False,
 ) -> None:
@@ -59,11 +101,41 @@ def accept(
 
     Example: bascule upstream accept crm find_customer
     """
-    found = run_admin("upstream_accept", config, name=name, tool=tool, digest=digest)
+    found = run_admin("upstream_accept", config, name=name, tool=tool, digest=digest, newest=newest)
     if json:
         tell(found)
     else:
         table(found["accepted"], ("tool", "pin"), none="nothing was waiting")
+
+
+@app.command("set")
+def set_(
+    name: Name,
+    *,
+    mode: Annotated[AddMode | None, typer.Option(help="Act on refusals, or only record them until a day.")] = None,
+    until: Until = None,
+    trust: Annotated[AddTrust | None, typer.Option(help="Accept what is new, or wait for `accept`.")] = None,
+    folder: Folders = None,
+    allow: Allow = None,
+    config: options.Config = None,
+) -> None:
+    """Change how an upstream is governed, and give it more; a gateway that runs takes it over at once.
+
+    Example: bascule upstream set files --mode enforce
+    """
+    from gateway import amending, furnishing
+    from gateway import config as configuration
+
+    file = configuration.find(config)
+    before = configuration.outline(file).upstreams.get(name)
+    changes = amending.judged(mode and mode.value, until.date() if until else None, trust and trust.value)
+    if before is not None:
+        changes |= amending.grants(before, tuple(allow or ()), dict(map(granted, folder or ())))
+    amending.amend(file, name, changes)
+    say(f"{file}: upstream '{name}': {', '.join(changes) or 'nothing'} changed")
+    for written in furnishing.furnish(file, name, before) if changes.keys() & {"folders", "network"} else ():
+        say(f"{written}: written anew for what it is given now")
+    say("the gateway that runs has taken it over" if renewed(file) else "Next: bascule serve")
 
 
 @app.command()

@@ -11,6 +11,9 @@ from gateway.model import JsonObject, Limits, Outcome, Proposal
 class Executor(Protocol):
     """One upstream."""
 
+    changed: bool
+    """Whether it said that its list of tools is another; a new list makes it False."""
+
     async def execute(self, proposal: Proposal, limits: Limits) -> Outcome:
         """Run a proposal, once.
 
@@ -25,6 +28,10 @@ class Executor(Protocol):
         Raises:
             Failed: the list could not be had whole; an empty list means that the upstream has no tools.
         """
+        ...
+
+    def stderr_tail(self) -> str:
+        """What its processes last wrote beside the protocol, for the operator; nothing where it has none."""
         ...
 
     async def sweep(self) -> None:

@@ -1,7 +1,8 @@
 """The connections to one origin: a request goes out once, and what comes back is classified.
 
 Not the protocol: it knows methods and results only as far as telling an answer from none. It never repeats a
-request, follows no redirect, keeps no cookie, takes no proxy from the environment and decompresses nothing.
+request but one that a 401 proves not to have run, follows no redirect, keeps no cookie, takes no proxy from the
+environment and decompresses nothing.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import (
@@ -29,6 +30,9 @@ from gateway.errors import Failed
 from gateway.executors.answer import Answer, invalid, read_error, read_json, read_stream, too_large
 from gateway.executors.backoff import Backoff
 from gateway.model import Code
+
+if TYPE_CHECKING:  # the SDK behind it takes longer to import than all of this
+    from gateway.executors.oauth.authorization import Authorization
 
 CONNECT_SECONDS = 5.0
 IDLE_SECONDS = 4.0
@@ -79,9 +83,11 @@ class Pool:
         try:
             async with request as response:
                 self._backoff.succeeded()
-                return await _read(response, wanted, limit)
+                return await self._read(response, wanted, limit)
         except PyreqwestError as error:
             raise self._failed(error, started) from None
+        except ValueError:  # what the client says of a header that is no text
+            raise invalid("one of its headers is not ASCII") from None
         finally:
             self._asked -= 1
             if not self._asked and self._drained is not None:
@@ -132,6 +138,28 @@ class Pool:
             detail = type(error).__name__
             raise Failed(Code.UPSTREAM_INVALID, "the request could not be formed", detail=detail) from None
 
+    async def _read(self, response: Response, wanted: str, limit: int) -> Answer:
+        status = response.status
+        encoding = response.get_header("content-encoding")
+        if encoding is not None and encoding.strip().lower() != "identity":
+            raise invalid("it is compressed, which was not asked for")
+        if status != 200:
+            return Answer(status, await read_error(response.body_reader), session=response.get_header("mcp-session-id"))
+        length = response.get_header("content-length")
+        if length is not None and length.isdigit() and int(length) > limit:
+            raise too_large()
+        media = response.get_header("content-type") or ""
+        if media != "application/json":
+            media = media.partition(";")[0].strip().lower()
+        session = response.get_header("mcp-session-id")
+        if media == "application/json":
+            message, size = await read_json(response.body_reader, wanted, limit)
+            return Answer(status, message, size, session=session)
+        if media == "text/event-stream":
+            reading = await read_stream(response.body_reader, wanted, limit)
+            return Answer(status, reading.message, reading.size, reading.passed_over, session)
+        raise invalid("its media type is neither JSON nor an event stream")
+
     def _due(self) -> float:
         if self._closed:
             raise Failed(Code.UPSTREAM_UNAVAILABLE, "the gateway no longer serves this upstream")
@@ -155,6 +183,78 @@ class Pool:
         return Failed(Code.UPSTREAM_UNAVAILABLE, "the connection to the upstream broke", detail=detail, unknown=True)
 
 
+class AuthorizedPool(Pool):
+    """A pool whose requests carry the gateway's own login (oauth.py): to this origin, and to nowhere else."""
+
+    def __init__(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        authorization: "Authorization",
+        clock: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        super().__init__(url, headers, clock, jitter)
+        self._authorization = authorization
+
+    async def ask(self, body: bytes, headers: Mapping[str, str], wanted: str, limit: int, seconds: float) -> Answer:
+        """As a pool does, with the login of the moment; once more with another where the upstream refuses that one."""
+        started = self._due()
+        held = self._authorization
+        if started >= held.due:
+            await self._renewed("", started + seconds)
+        bearer = held.bearer
+        left = started + seconds - self._clock()
+        answer = await super().ask(body, {**headers, "authorization": bearer}, wanted, limit, left)
+        if answer.status != 401:
+            return answer
+        # "Invalid or expired tokens MUST receive a HTTP 401 response": the request was turned away at the door, so
+        # sending it again is no second effect. Twice turned away, it stays so.
+        await self._renewed(bearer, started + seconds)
+        left = max(0.001, started + seconds - self._clock())
+        return await super().ask(body, {**headers, "authorization": held.bearer}, wanted, limit, left)
+
+    async def tell(self, method: str, body: bytes, headers: Mapping[str, str]) -> int:
+        """As a pool does, with the login of the moment, however old: nobody waits for this."""
+        bearer = self._authorization.bearer
+        return await super().tell(method, body, {**headers, "authorization": bearer} if bearer else headers)
+
+    def scrubbed(self, text: str) -> str:
+        """As a pool does, and without the tokens of now and before."""
+        return super().scrubbed(self._authorization.scrubbed(text))
+
+    async def close(self) -> None:
+        """As a pool does; a renewal under way comes to its end."""
+        await super().close()
+        await self._authorization.close()
+
+    async def _renewed(self, refused: str, deadline: float) -> None:
+        try:
+            async with asyncio.timeout(max(0.001, deadline - self._clock())):
+                await self._authorization.renew(refused)
+        except TimeoutError:
+            reason = "the upstream's authorisation server did not answer in time"
+            raise Failed(Code.UPSTREAM_TIMEOUT, reason) from None
+
+    async def _read(self, response: Response, wanted: str, limit: int) -> Answer:
+        if response.status == 403 and (scope := _scope_needed(response)):
+            detail = f"HTTP 403: it needs the scope {scope!r}; add it to oauth.scopes and log in again"
+            raise Failed(Code.UPSTREAM_UNAVAILABLE, "the upstream refused the gateway's credentials", detail=detail)
+        return await super()._read(response, wanted, limit)
+
+
+def _scope_needed(response: Response) -> str:
+    """The scope that a refusal for want of one names; a question mark where it names none."""
+    try:
+        challenge = response.get_header("www-authenticate") or ""
+    except ValueError:  # no text
+        return ""
+    if not re.search(r"\berror=\"?insufficient_scope\b", challenge):
+        return ""
+    found = re.search(r"\bscope=\"([\x20-\x21\x23-\x5b\x5d-\x7e]{1,500})\"", challenge)
+    return found[1] if found else "?"
+
+
 def _client(headers: Mapping[str, str]) -> Client:
     return (
         ClientBuilder()
@@ -173,29 +273,6 @@ def _client(headers: Mapping[str, str]) -> Client:
         .default_headers({**headers, **_UNCOMPRESSED})
         .build()
     )
-
-
-async def _read(response: Response, wanted: str, limit: int) -> Answer:
-    status = response.status
-    encoding = response.get_header("content-encoding")
-    if encoding is not None and encoding.strip().lower() != "identity":
-        raise invalid("it is compressed, which was not asked for")
-    if status != 200:
-        return Answer(status, await read_error(response.body_reader), session=response.get_header("mcp-session-id"))
-    length = response.get_header("content-length")
-    if length is not None and length.isdigit() and int(length) > limit:
-        raise too_large()
-    media = response.get_header("content-type") or ""
-    if media != "application/json":
-        media = media.partition(";")[0].strip().lower()
-    session = response.get_header("mcp-session-id")
-    if media == "application/json":
-        message, size = await read_json(response.body_reader, wanted, limit)
-        return Answer(status, message, size, session=session)
-    if media == "text/event-stream":
-        reading = await read_stream(response.body_reader, wanted, limit)
-        return Answer(status, reading.message, reading.size, reading.passed_over, session)
-    raise invalid("its media type is neither JSON nor an event stream")
 
 
 def _causes(error: PyreqwestError) -> list[str]:

@@ -1,7 +1,7 @@
 """An upstream over streamable HTTP, of either era.
 
-Not a judge: what it runs was allowed, and its intent is durable. A request is sent once; the only one ever repeated
-is one that a 404 on its session proves not to have run.
+Not a judge: what it runs was allowed, and its intent is durable. A request is sent once; the only ones ever repeated
+are those that a 404 on their session, or a 401 on the gateway's own login, proves not to have run.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from itertools import count
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gateway.errors import Failed
 from gateway.executors.answer import Answer, invalid
@@ -27,7 +27,7 @@ from gateway.executors.messages import (
     passed_on,
     result_of,
 )
-from gateway.executors.pool import Pool
+from gateway.executors.pool import AuthorizedPool, Pool
 from gateway.executors.sessions import Owner, Session, Sessions
 from gateway.model import Code, Digest, JsonObject, Limits, Outcome, Pin, Proposal
 from gateway.settings import UpstreamSettings
@@ -40,6 +40,9 @@ from gateway.wire.mcp import (
     render_params,
     upstream_headers,
 )
+
+if TYPE_CHECKING:  # the SDK behind it takes longer to import than all of this
+    from gateway.executors.oauth.authorization import Authorization
 
 MOST_PAGES = 1_000
 MOST_TOOLS = 10_000
@@ -70,7 +73,9 @@ class Attempt:
 
 
 class Remote:
-    """One upstream. `limits` bound the gateway's own requests (lists); a call brings its own."""
+    """One upstream. `limits` bound the gateway's own requests (lists); a call brings its own. `authorization` is the
+    gateway's own login there (`auth: oauth`); whoever makes it hands it over, and closing closes it.
+    """
 
     def __init__(
         self,
@@ -78,14 +83,21 @@ class Remote:
         settings: UpstreamSettings,
         limits: Limits = _LIST_LIMITS,
         *,
+        authorization: "Authorization | None" = None,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
     ) -> None:
+        assert settings.url is not None
         self.name = name
+        self.changed = False
         self.dropped: tuple[str, ...] = ()
         """Tools of the last list that the specification makes a client leave out."""
         self._limits = limits
-        self._pool = Pool(settings.url, settings.headers, clock, jitter)
+        self._pool = (
+            Pool(settings.url, settings.headers, clock, jitter)
+            if authorization is None
+            else AuthorizedPool(settings.url, settings.headers, authorization, clock, jitter)
+        )
         self._sessions = Sessions(self._pool, clock)
         self._era = Era(self._discover)
         self._numbers = count(1)
@@ -132,6 +144,10 @@ class Remote:
             raise _known(failed, Attempt(deadline)) from None
         verdict = self._era.known
         return self._mirrorable(tools) if verdict is None or verdict.modern else tools
+
+    def stderr_tail(self) -> str:
+        """Nothing: it is no process of ours."""
+        return ""
 
     async def sweep(self) -> None:
         """End what is idle; to be called now and then."""

@@ -120,6 +120,7 @@ def _tool(pin: Pin) -> JsonObject:
         "upstream": pin.upstream,
         "name": pin.name,
         "pin": pin.digest,
+        "sandbox": pin.sandbox,
         "manifest": {
             "effects": manifest.effects,
             "reversal": manifest.reversal,

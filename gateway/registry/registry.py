@@ -31,6 +31,8 @@ class Terms:
     until: date | None = None
     """The last day (UTC) of `shadow`; afterwards it enforces."""
     trust: Literal["first_use", "review"] = "first_use"
+    sandbox: str = ""
+    """As in a pin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +63,8 @@ class Registry:
         self.revision = 0
         self.restate(terms, manifests)
 
-    def restate(self, terms: Mapping[str, Terms], manifests: Manifests) -> None:
-        """Take new settings and manifests; pins stay as they are.
+    def restate(self, terms: Mapping[str, Terms], manifests: Manifests | None = None) -> None:
+        """Take new settings, and manifests where any are given; pins stay as they are.
 
         Raises:
             ConfigError: an upstream's name cannot be told apart in `server__tool`; nothing is changed.
@@ -70,7 +72,9 @@ class Registry:
         for upstream in terms:
             if problem := names.upstream_problem(upstream):
                 raise ConfigError(f"upstreams.{upstream}: {problem}")
-        self._terms, self._manifests = dict(terms), manifests
+        self._terms = dict(terms)
+        if manifests is not None:
+            self._manifests = manifests
         self._looks: dict[str, set[tuple[str, str]]] = {}
         self._pins: dict[str, dict[str, Pin]] = {}
         self._full: dict[str, Pin] = {}
@@ -233,13 +237,13 @@ class Registry:
         self._pins[upstream] = pins = {}
         if upstream not in self._seen or upstream not in self._terms:
             return  # a definition may have drifted since the last process saw it
-        mode = self._mode(upstream)
+        mode, sandbox = self._mode(upstream), self._terms[upstream].sandbox
         for name, entry in sorted(entries.items()):
             if entry.accepted is None or entry.state not in _IN_FORCE or not entry.listed:
                 continue
             version = entry.accepted
             manifest = self._manifests.of(upstream, name)
-            pin = Pin(upstream, name, version.digest, version.definition, entry.state, manifest, mode)
+            pin = Pin(upstream, name, version.digest, version.definition, entry.state, manifest, mode, sandbox)
             pins[name] = pin
             if full := names.qualified(upstream, name):
                 self._full[full] = pin

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 
 from gateway.errors import BasculeError
 from gateway.model import RunState, SessionSeen, Write
+from gateway.storage.wanted import Wanted
 
 EXPECTED = {
     RunState.FROZEN: (RunState.INTENDED, RunState.INTENDED),
@@ -147,6 +148,9 @@ class Reader(Protocol):
     def run(self, run: str) -> RunRow | None: ...
     def runs(self, *, limit: int, before: str = "", unfinished: bool = False) -> list[RunRow]:
         """Newest first; `before` is the last id of the page before."""
+
+    def runs_wanted(self, wanted: Wanted, *, limit: int, before: str = "") -> list[RunRow]:
+        """The runs that are wanted, newest first; `before` is the last id of the page before."""
 
     def all_runs(self) -> Iterator[RunRow]:
         """Whatever their ids are."""

@@ -15,6 +15,7 @@ import orjson
 from gateway.errors import ConfigError, Fatal, LogUnavailable, Unreadable
 from gateway.model import BundleStored, RunEnded, RunOpened, RunRefused, SessionSeen, Write
 from gateway.storage.database import EXPECTED, Batch, Conflict, Head, Payload, RunRow, Tile, TreeRow
+from gateway.storage.wanted import Wanted, condition
 
 MIGRATIONS = sorted((Path(__file__).parent / "migrations").glob("[0-9]*.sql"))
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -349,6 +350,11 @@ class SqliteReader:
         where = "run < ? AND state != 'ended'" if unfinished else "run < ?"
         statement = f"SELECT {RUN} FROM runs WHERE {where} ORDER BY run DESC LIMIT ?"  # noqa: S608 - constants
         return [RunRow._make(row) for row in self._rows(statement, before or "~", limit)]
+
+    def runs_wanted(self, wanted: Wanted, *, limit: int, before: str = "") -> list[RunRow]:
+        where, values = condition(wanted, before)
+        statement = f"SELECT {RUN} FROM runs WHERE {where} ORDER BY run DESC LIMIT ?"  # noqa: S608 - constants
+        return [RunRow._make(row) for row in self._rows(statement, *values, limit)]
 
     def all_runs(self) -> Iterator[RunRow]:
         statement = f"SELECT {RUN} FROM runs ORDER BY run"  # noqa: S608 - constants

@@ -1,7 +1,8 @@
 """The owner of a state folder: its lock, and the socket on which the command line asks it for operator actions.
 
-One line of JSON each way: `{"do": NAME, "with": {…}}` -> `{"ok": {…}}` or `{"error": {…}}`. Not the actions themselves
-(admin.py) and not who may do what: whoever reaches the socket is the user who owns the folder, or root.
+One line of JSON each way: `{"do": NAME, "with": {…}}` -> `{"ok": {…}}` or `{"error": {…}}`; after the `ok` of a stream
+the connection is that stream's (wrapped.py). Not the actions themselves (admin.py) and not who may do what: whoever
+reaches the socket is the user who owns the folder, or root.
 """
 
 import asyncio
@@ -21,12 +22,19 @@ import orjson
 
 from gateway.errors import BasculeError, ConfigError, Failed, Fatal, LogUnavailable, Malformed, Refused
 from gateway.model import Code, JsonObject
+from gateway.transports.uses import Uses
 
 Action = Callable[..., Awaitable[JsonObject]]
 """Called with `operator=` and what the asker gave under `with`."""
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+"""What has the connection from then on. It is called once, and cancelled when the owner stops."""
+Stream = Callable[..., Awaitable[tuple[JsonObject, Talk]]]
+"""An action that takes over the connection once its answer is told."""
 
 QUESTION_BYTES = 1 << 20
 ANSWER_BYTES = 1 << 28
+STOPPING_SECONDS = 60.0
+"""How long streams may take to end what they began."""
 _LONGEST_ADDRESS = 100
 """sun_path holds 108 bytes on Linux, 104 on macOS."""
 _log = logging.getLogger(__name__)
@@ -91,10 +99,20 @@ def check_private(state: Path) -> None:
 class Control:
     """The owner's side of the socket."""
 
-    def __init__(self, state: Path, actions: Mapping[str, Action]) -> None:
+    def __init__(
+        self,
+        state: Path,
+        actions: Mapping[str, Action],
+        streams: Mapping[str, Stream] | None = None,
+        *,
+        uses: Uses | None = None,
+    ) -> None:
         self._state, self._actions = state, actions
+        self._streams = streams if streams is not None else {}
+        self._uses = uses if uses is not None else Uses()
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
+        self._talking: set[asyncio.Task[Any]] = set()
 
     async def start(self) -> None:
         """Listen. Only the owner of the folder may: what stands at the address is stale and removed."""
@@ -105,10 +123,14 @@ class Control:
             os.chmod(address, 0o600)
 
     async def close(self) -> None:
-        """Stop listening and hang up."""
+        """Stop listening, let streams end what they began, hang up."""
         if self._server is None:
             return
         self._server.close()
+        if talking := tuple(self._talking):
+            for task in talking:
+                task.cancel()
+            await asyncio.wait(talking, timeout=STOPPING_SECONDS)
         for writer in tuple(self._open):
             writer.close()
         await self._server.wait_closed()
@@ -126,7 +148,13 @@ class Control:
                     break
                 if not line.endswith(b"\n"):
                     break
-                writer.write(await self._answer(line, f"os:{user_name(uid)}") + b"\n")
+                with self._uses.one():
+                    answer, talk = await self._answer(line, f"os:{user_name(uid)}")
+                    writer.write(answer + b"\n")
+                    if talk is not None:
+                        # Nothing may be awaited before it: what the stream was given is given back only by its end.
+                        await self._talk(talk, reader, writer)
+                        break
                 await writer.drain()
         except ConnectionError:
             pass
@@ -134,22 +162,37 @@ class Control:
             self._open.discard(writer)
             writer.close()
 
-    async def _answer(self, line: bytes, operator: str) -> bytes:
+    async def _talk(self, talk: Talk, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._talking.add(task)
+        try:
+            await talk(reader, writer)
+        except ConnectionError:
+            raise
+        except Exception:  # noqa: BLE001 - transport boundary: one stream's bug must not end the gateway
+            _log.exception("control stream failed")
+        finally:
+            self._talking.discard(task)
+
+    async def _answer(self, line: bytes, operator: str) -> tuple[bytes, Talk | None]:
         try:
             name, given = _question(line)
-            action = self._actions.get(name)
+            action = self._actions.get(name) or self._streams.get(name)
             if action is None:
-                return _error("Malformed", f"no action '{name}'")
+                return _error("Malformed", f"no action '{name}'"), None
             try:
                 bound = inspect.signature(action).bind(operator=operator, **given)
             except TypeError as problem:
-                return _error("Malformed", f"{name}: {problem}")
-            return orjson.dumps({"ok": await action(*bound.args, **bound.kwargs)})
+                return _error("Malformed", f"{name}: {problem}"), None
+            done = await action(*bound.args, **bound.kwargs)
+            answer, talk = (done, None) if isinstance(done, dict) else done
+            return orjson.dumps({"ok": answer}), talk
         except BasculeError as problem:
-            return orjson.dumps({"error": carried(problem)})
+            return orjson.dumps({"error": carried(problem)}), None
         except Exception as problem:  # noqa: BLE001 - transport boundary: one action's bug must not end the gateway
             _log.exception("control action failed")
-            return _error("Failed", f"the gateway failed at this: {type(problem).__name__} (see its log)")
+            return _error("Failed", f"the gateway failed at this: {type(problem).__name__} (see its log)"), None
 
 
 def ask(state: Path, do: str, *, wait_s: float = 300, **given: object) -> JsonObject | None:

@@ -1,4 +1,4 @@
-"""MCP over one POST: which rules judge it, which method it asks for, what the answer looks like in its revision.
+"""MCP over one POST or one line of a wrap: which rules judge it, which method it asks for, what its revision answers.
 
 Not the judging of calls: what a call or a list comes to is asked of the callables that `Front` is made of.
 """
@@ -18,6 +18,7 @@ SESSION_HEADER: Final = b"mcp-session-id"
 JSON: Final = (b"content-type", b"application/json")
 NAME_LIMIT: Final = 128
 """Characters of a session or task that a client may name."""
+NOWHERE: Final = "there is nothing at this address"
 _DECLARED_LIMIT = 16_384
 _NONE: frozenset[bytes] = frozenset()
 
@@ -36,8 +37,22 @@ class Answer:
 ACCEPTED: Final = Answer(202)
 
 
+@dataclass(slots=True)
+class Wrapped:
+    """One client behind `bascule wrap`: what HTTP says anew with each message. Only `version` ever changes."""
+
+    principal: Callable[[], Principal]
+    """Who asks, by the settings in force; raises Malformed where they name them no more."""
+    endpoint: Callable[[], Endpoint | None]
+    address: Address
+    session: str
+    """Of all it sends, in either era: a client that changed eras would shed what its session has read."""
+    version: str = ""
+    """The handshake revision it agreed on."""
+
+
 class Request(NamedTuple):
-    """One POST from somebody known, to an endpoint that is there."""
+    """One message from somebody known, to an endpoint that is there."""
 
     message: jsonrpc.Message
     principal: Principal
@@ -45,6 +60,7 @@ class Request(NamedTuple):
     address: Address
     headers: Mapping[bytes, bytes]
     transport: str
+    wrapped: Wrapped | None = None
 
 
 class Front:
@@ -99,15 +115,22 @@ class Front:
             if mcp.is_modern(version, message.params):
                 return await self._modern(request, version)
             return await self._legacy(request, version)
-        except Malformed as fault:
-            return malformed(fault, ident)
-        except (Refused, Failed, LogUnavailable) as fault:
-            return _not_done(fault, ident)
-        except Exception:  # the transport's boundary: no text of an unforeseen fault leaves
-            reference = secrets.token_hex(8)
-            logger.exception("unforeseen fault %s", reference)
-            # Not 5xx: what stands between would take that as leave to send the call again.
-            return Answer(200, jsonrpc.error(ident, jsonrpc.INTERNAL_ERROR, f"internal error {reference}"), (JSON,))
+        except Exception as fault:  # noqa: BLE001 - the transport's boundary: no text of an unforeseen fault leaves
+            return _fault(fault, ident)
+
+    async def line(self, wrapped: Wrapped, message: jsonrpc.Message) -> Answer:
+        """Answer one request of a wrap. It has no headers, so what the rules look for in them is taken from itself."""
+        try:
+            endpoint = wrapped.endpoint()
+            if endpoint is None:
+                raise Malformed(Code.PARSE, NOWHERE, jsonrpc=jsonrpc.INVALID_REQUEST)
+            principal, headers = wrapped.principal(), _own_headers(message)
+            request = Request(message, principal, endpoint, wrapped.address, headers, "stdio", wrapped)
+            if mcp.is_modern(None, message.params):
+                return await self._modern(request, None)
+            return await self._legacy(request, None)
+        except Exception as fault:  # noqa: BLE001 - the transport's boundary: no text of an unforeseen fault leaves
+            return _fault(fault, message.id)
 
     def delete(self, principal: Principal, address: Address, headers: Mapping[bytes, bytes]) -> Answer:
         """End a session of the handshake revisions."""
@@ -130,12 +153,11 @@ class Front:
         version = mcp.climb(message.method, message.params, request.headers)
         if message.method == "tools/call":
             name, arguments = _named(message.params)
-            if declared := await self._declared_headers(request, name):
+            if request.wrapped is None and (declared := await self._declared_headers(request, name)):
                 mcp.check_params(declared, arguments, request.headers)
-            session = _session(request.principal, message.params["_meta"])
-            return await self._call(request, version, session)
+            return await self._call(request, version, _session(request))
         if message.method == "tools/list":
-            return await self._list(request, version, _session(request.principal, message.params["_meta"]))
+            return await self._list(request, version, _session(request))
         if message.method == "server/discover":
             about = {"supportedVersions": list(mcp.MODERN), **self._about}
             return self._result(request, version, about, cacheable=True)
@@ -145,17 +167,16 @@ class Front:
         message = request.message
         if message.method == "initialize" and message.id is not None:
             return self._initialize(request)
-        opened = self._opened(request, version)
-        session = f"mcp:{opened.id}"
+        agreed, session = self._agreed(request, version)
         if message.id is None:
             return ACCEPTED
         try:
             if message.method == "tools/call":
-                return await self._call(request, opened.version, session)
+                return await self._call(request, agreed, session)
             if message.method == "tools/list":
-                return await self._list(request, opened.version, session)
+                return await self._list(request, agreed, session)
             if message.method == "ping":
-                return self._result(request, opened.version, {}, cacheable=False)
+                return self._result(request, agreed, {}, cacheable=False)
             raise _unknown_method()
         except Malformed as fault:
             # Within a session only the JSON-RPC error speaks: 404 would say that the session has ended.
@@ -167,10 +188,22 @@ class Front:
         if type(asked) is not str:
             _bad_params("protocolVersion must be a string")
         version = asked if asked in mcp.LEGACY else mcp.LATEST_LEGACY
-        opened = self.sessions.open(request.principal.id, request.address, version)
         told = {"protocolVersion": version, "serverInfo": self._server, **self._about}
-        header = (SESSION_HEADER, opened.id.encode("ascii"))
-        return Answer(200, jsonrpc.result(request.message.id, told), (JSON, header))
+        body = jsonrpc.result(request.message.id, told)
+        if request.wrapped is not None:
+            request.wrapped.version = version
+            return Answer(200, body, (JSON,))
+        opened = self.sessions.open(request.principal.id, request.address, version)
+        return Answer(200, body, (JSON, (SESSION_HEADER, opened.id.encode("ascii"))))
+
+    def _agreed(self, request: Request, version: str | None) -> tuple[str, str]:
+        """The revision this session agreed on, and what the session is called."""
+        if request.wrapped is None:
+            opened = self._opened(request, version)
+            return opened.version, f"mcp:{opened.id}"
+        if not request.wrapped.version:
+            raise _no_handshake()
+        return request.wrapped.version, request.wrapped.session
 
     def _opened(self, request: Request, version: str | None) -> Session:
         stated = request.headers.get(SESSION_HEADER)
@@ -249,8 +282,33 @@ def _named(params: JsonObject) -> tuple[str, JsonObject]:
     return name, arguments
 
 
-def _session(principal: Principal, meta: JsonObject) -> str:
-    return _own_name(principal, meta, "bascule/session") or f"principal:{principal.id}"
+def _session(request: Request) -> str:
+    """The session of a modern request, which its `_meta` may name."""
+    if named := _own_name(request.principal, request.message.params["_meta"], "bascule/session"):
+        return named
+    return f"principal:{request.principal.id}" if request.wrapped is None else request.wrapped.session
+
+
+def _own_headers(message: jsonrpc.Message) -> dict[bytes, bytes]:
+    """The headers that would belong to the message, for rules that compare the two."""
+    meta = message.params.get("_meta")
+    if not message.method.isascii():
+        raise _unknown_method()
+    headers = {mcp.METHOD_HEADER: message.method.encode("ascii")}
+    if type(meta) is dict and mcp.META_VERSION in meta:
+        version = _text(meta, mcp.META_VERSION)
+        if not version.isascii():
+            mcp.unsupported(version)
+        headers[mcp.VERSION_HEADER] = version.encode("ascii")
+    if (named := mcp.NAMED_BY.get(message.method)) in message.params:
+        headers[mcp.NAME_HEADER] = mcp.encode_header(_text(message.params, named)).encode("ascii")
+    return headers
+
+
+def _text(within: JsonObject, member: str) -> str:
+    if type(value := within[member]) is not str:
+        _bad_params(f"{member} must be a string")
+    return value
 
 
 def _own_name(principal: Principal, meta: Mapping[str, Any], key: str) -> str | None:
@@ -280,8 +338,24 @@ def _no_session() -> Malformed:
     )
 
 
+def _no_handshake() -> Malformed:
+    return Malformed(Code.PARSE, "begin with initialize", jsonrpc=jsonrpc.INVALID_REQUEST)
+
+
 def _lost_session() -> Malformed:
     return Malformed(Code.PARSE, "there is no such session", jsonrpc=jsonrpc.INVALID_REQUEST, status=404)
+
+
+def _fault(fault: Exception, ident: jsonrpc.Id) -> Answer:
+    """Any fault, told."""
+    if isinstance(fault, Malformed):
+        return malformed(fault, ident)
+    if isinstance(fault, Refused | Failed | LogUnavailable):
+        return _not_done(fault, ident)
+    reference = secrets.token_hex(8)
+    logger.error("unforeseen fault %s", reference, exc_info=fault)
+    # Not 5xx: what stands between would take that as leave to send the call again.
+    return Answer(200, jsonrpc.error(ident, jsonrpc.INTERNAL_ERROR, f"internal error {reference}"), (JSON,))
 
 
 def malformed(fault: Malformed, ident: jsonrpc.Id, *, status: int = 0) -> Answer:
@@ -292,7 +366,7 @@ def malformed(fault: Malformed, ident: jsonrpc.Id, *, status: int = 0) -> Answer
 
 def nowhere() -> Answer:
     """No endpoint at this address."""
-    return Answer(404, jsonrpc.error(None, jsonrpc.INVALID_REQUEST, "there is nothing at this address"), (JSON,))
+    return Answer(404, jsonrpc.error(None, jsonrpc.INVALID_REQUEST, NOWHERE), (JSON,))
 
 
 def not_allowed() -> Answer:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.model import JsonObject
 from tests.cli.commandline import Admin, Run
 
 LEAF = {"ts": "2026-11-22T12:00:00.000000Z", "kind": "call.refused", "upstream": "crm", "code": "NO_RULE", "run": "r"}
@@ -80,3 +81,35 @@ def test_a_proof_is_printed_or_written(run: Run, admin: Admin, tmp_path: Path) -
     assert out.read_text() == PROOF["proof"]
     assert json.loads(run("audit", "prove", "7", "--json").out) == PROOF
     assert admin.asked == [("audit_prove", {"index": 7})] * 3
+
+
+FOUND: JsonObject = {
+    "runs": [
+        {"run": "r", "time": "2026-11-22T12:00:00Z", "principal": "ann\x1b[2J", "upstream": "crm", "tool": "send",
+         "effect": "deny", "ending": "refused", "code": "POLICY_DENIED", "record": 7}
+    ],
+    "looked": 1, "not_kept": 0, "more": None, "bounded": False,
+}  # fmt: skip
+
+
+def test_a_search_asks_for_what_was_given_and_shows_one_line_for_each_call(run: Run, admin: Admin) -> None:
+    admin.answer = FOUND
+    ended = run("audit", "search", "--principal", "ann", "--text", "x", "--since", "24h", "-n", "5", "--before", "b")
+    assert ended.out.splitlines() == [
+        "time\tprincipal\tupstream\ttool\teffect\tending\tcode\trecord\trun",
+        "2026-11-22T12:00:00Z\tann\\u001b[2J\tcrm\tsend\tdeny\trefused\tPOLICY_DENIED\t7\tr",
+    ]
+    assert ended.err == ""
+    filters = {"principal": "ann", "text": "x", "since": "24h"}
+    assert admin.asked == [("audit_search", {"filters": filters, "limit": 5, "before": "b"})]
+    assert json.loads(run("audit", "search", "--json").out) == FOUND
+
+
+def test_a_search_says_what_it_could_not_see_and_where_it_goes_on(run: Run, admin: Admin) -> None:
+    admin.answer = FOUND | {"runs": [], "not_kept": 3, "more": "r9", "bounded": True, "looked": 20_000}
+    ended = run("audit", "search", "--text", "x")
+    assert (ended.status, ended.out) == (0, "no call was found\n")
+    assert ended.err.splitlines() == [
+        "payload not kept: 3 calls could not be looked into",
+        "there may be more (20000 were looked through): --before r9",
+    ]

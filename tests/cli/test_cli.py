@@ -55,11 +55,12 @@ def test_each_command_has_help_with_an_example_of_itself(path: tuple[str, ...], 
 
 
 def test_the_commands_of_this_stage_are_there() -> None:
-    wanted = ["init", "add", "remove", "serve", "doctor", "call", "tools", "version"]
+    wanted = ["init", "add", "remove", "serve", "wrap", "doctor", "scan", "call", "tools", "version"]
     groups = {
-        "upstream": "list show accept quarantine",
-        "policy": "test check eval reload build",
-        "audit": "tail show verify prove",
+        "upstream": "list show newest accept set learn login quarantine",
+        "manifest": "draft",
+        "policy": "test check eval suggest reload build",
+        "audit": "tail show search verify prove",
         "runs": "list",
     }
     paths = {(word,) for word in wanted} | {(group, word) for group, words in groups.items() for word in words.split()}

@@ -129,3 +129,61 @@ def test_a_reload_says_what_is_in_force(here: Path, run: Run, admin: Admin) -> N
     admin.answer = {"bundle": "sha256:2", "was": "sha256:1"}
     assert run("policy", "reload").out == "in force: sha256:2\nbefore:   sha256:1\n"
     assert json.loads(run("policy", "reload", "--json").out) == admin.answer
+
+
+SUGGESTED: JsonObject = {
+    "calls": 3, "looked": 5, "not_kept": 0, "still": [], "left": [],
+    "grants": [{"grant": "suggested: x", "calls": 3}],
+    "files": {"suggested.rego": "package bascule.call\n", "suggested_test.rego": "package suggested_test\n"},
+}  # fmt: skip
+LEFT = {"principal": "ann\x1b[0m", "upstream": "files", "tool": "drop", "calls": 2, "why": "a rule refuses it"}
+STILL = {"principal": "ann", "upstream": "files", "tool": "read", "calls": 1}
+
+
+def test_a_suggestion_is_shown_and_nothing_is_written(here: Path, run: Run, admin: Admin) -> None:
+    admin.answer = SUGGESTED
+    ended = run("policy", "suggest", "--since", "24h", "--upstream", "files")
+    assert (ended.status, ended.out, ended.err) == (0, "package bascule.call\n\n", "")
+    asked = {"since": "24h", "upstream": "files", "principal": "", "refused": False, "everything": False}
+    assert admin.asked == [("policy_suggest", asked | {"by": "principal"})]
+    assert json.loads(run("policy", "suggest", "--json").out) == SUGGESTED
+    assert sorted(path.name for path in here.iterdir()) == ["bascule.yaml"]
+
+
+def test_a_suggestion_is_written_and_never_over_what_is_there_unless_forced(here: Path, run: Run, admin: Admin) -> None:
+    admin.answer = SUGGESTED
+    assert "policies/suggested.rego: written" in run("policy", "suggest", "--write", "policies").out
+    file = here / "policies" / "suggested.rego"
+    assert (here / "policies" / "suggested_test.rego").read_text() == "package suggested_test\n"
+    file.write_text("mine")
+    ended = run("policy", "suggest", "--write", "policies")
+    assert (ended.status, file.read_text()) == (2, "mine")
+    assert "already there" in ended.err
+    assert run("policy", "suggest", "--write", "policies", "--force").status == 0
+    assert file.read_text() == "package bascule.call\n"
+    (here / "file").write_text("")
+    assert run("policy", "suggest", "--write", "file/in").status == 2
+
+
+def test_what_a_suggestion_leaves_out_is_said_apart_from_it(here: Path, run: Run, admin: Admin) -> None:
+    admin.answer = SUGGESTED | {"left": [LEFT], "still": [STILL], "not_kept": 2}
+    ended = run("policy", "suggest")
+    assert (ended.status, ended.out) == (0, "package bascule.call\n\n")
+    assert ended.err.splitlines() == [
+        "left to you: ann\\u001b[0m, files/drop, 2 calls: a rule refuses it",
+        "still not allowed: ann, files/read, 1 calls",
+        "payload not kept: 2 calls, so nothing is suggested for them",
+    ]
+    admin.answer = SUGGESTED | {"still": None}
+    assert "not tried" in run("policy", "suggest").err
+
+
+@pytest.mark.parametrize(("not_kept", "status"), [(0, 0), (4, 1)])
+def test_without_payloads_it_fails_and_without_calls_it_does_not(
+    here: Path, run: Run, admin: Admin, not_kept: int, status: int
+) -> None:
+    admin.answer = SUGGESTED | {"calls": 0, "grants": [], "files": {}, "not_kept": not_kept}
+    ended = run("policy", "suggest", "--write", "policies")
+    assert (ended.status, ended.out) == (status, "")
+    assert ("payload not kept" in ended.err) is bool(not_kept)
+    assert "nothing to suggest" in ended.err

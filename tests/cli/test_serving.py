@@ -18,7 +18,8 @@ def test_serve_reads_the_configuration_and_ends_as_the_gateway_does(
 ) -> None:
     served: list[Path] = []
 
-    def serve(settings: Settings) -> int:
+    def serve(settings: Settings, *, idle_s: float | None) -> int:
+        assert idle_s is None
         served.append(settings.file)
         return 7
 

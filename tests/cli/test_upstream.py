@@ -9,7 +9,15 @@ from tests.cli.commandline import Admin, Run
 
 LISTED = {
     "upstreams": [
-        {"name": "crm", "url": "https://x/", "mode": "shadow", "until": "2027-01-31", "trust": "review", "tools": {}}
+        {
+            "name": "crm",
+            "reached": "https://x/",
+            "sandbox": "",
+            "mode": "shadow",
+            "until": "2027-01-31",
+            "trust": "review",
+            "tools": {},
+        }
     ]
 }
 SHOWN = {
@@ -24,7 +32,7 @@ SHOWN = {
 @pytest.mark.parametrize(
     ("words", "answer", "asked", "said"),
     [
-        (("list",), LISTED, ("upstream_list", {}), "crm\thttps://x/\tshadow\t2027-01-31\treview\t-"),
+        (("list",), LISTED, ("upstream_list", {}), "crm\thttps://x/\t\tshadow\t2027-01-31\treview\t-"),
         (("list",), {"upstreams": []}, ("upstream_list", {}), "no upstreams: bascule add"),
         (("show", "crm"), SHOWN, ("upstream_show", {"name": "crm"}), "find\tdrifted\tTrue\tenforce\tsha256:1\t-"),
         (("show", "crm"), SHOWN, ("upstream_show", {"name": "crm"}), "not reached: UPSTREAM_UNAVAILABLE"),
@@ -33,13 +41,13 @@ SHOWN = {
         (
             ("accept", "crm", "find", "--digest", "sha256:1"),
             {"accepted": [{"tool": "find", "pin": "sha256:1"}]},
-            ("upstream_accept", {"name": "crm", "tool": "find", "digest": "sha256:1"}),
+            ("upstream_accept", {"name": "crm", "tool": "find", "digest": "sha256:1", "newest": False}),
             "find\tsha256:1",
         ),
         (
             ("accept", "crm"),
             {"accepted": []},
-            ("upstream_accept", {"name": "crm", "tool": None, "digest": None}),
+            ("upstream_accept", {"name": "crm", "tool": None, "digest": None, "newest": False}),
             "nothing was waiting",
         ),
         (

@@ -1,5 +1,6 @@
 import asyncio
 import logging
+import re
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
@@ -119,6 +120,75 @@ async def test_a_proxy_named_in_the_environment_is_not_used(monkeypatch: pytest.
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     async with upstream(modern()) as server, remote(server.url) as client:
         assert said(await client.execute(proposal(), LIMITS)) == "done"
+
+
+# With a login of the gateway's own
+
+
+class Renewing:
+    """Stands in for the authorisation: every renewal gives the next token."""
+
+    def __init__(self) -> None:
+        self.bearer, self.due, self.renewals, self.closed = "Bearer token-0", 1e18, 0, False
+
+    async def renew(self, refused: str = "") -> None:
+        self.renewals += 1
+        self.bearer = f"Bearer token-{self.renewals}"
+
+    def scrubbed(self, text: str) -> str:
+        return re.sub("token-[0-9]+", "***", text)
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+def behind(bearer: str, on: dict[str, Answer]) -> dict[str, Answer]:
+    """A server that turns away whoever brings another token."""
+
+    def guarded(answer: Answer) -> Answer:
+        async def checked(seen: Seen) -> Reply:
+            return await answer(seen) if seen.headers.get("authorization") == bearer else http(401)
+
+        return checked
+
+    return {method: guarded(answer) for method, answer in on.items()}
+
+
+@pytest.mark.parametrize("server_of", [modern, legacy])
+async def test_a_login_is_renewed_when_it_is_refused_in_either_era(
+    server_of: Callable[[], dict[str, Answer]],
+) -> None:
+    login: Any = Renewing()
+    async with upstream(behind("Bearer token-1", server_of())) as server:
+        async with remote(server.url, authorization=login) as client:
+            assert said(await client.execute(proposal(), LIMITS)) == "done"
+            assert login.renewals == 1
+            server.on = behind("Bearer token-2", server_of())
+            assert said(await client.execute(proposal(), LIMITS)) == "done"
+            assert login.renewals == 2
+            ran = [seen for seen in server.of("tools/call") if seen.headers["authorization"] == "Bearer token-2"]
+            assert len(ran) == 1, "what a 401 turned away did not run"
+        assert login.closed
+
+
+async def test_a_login_refused_for_good_is_a_known_ending_and_loops_nowhere() -> None:
+    login: Any = Renewing()
+    on = behind("Bearer other", modern())
+    async with upstream(on) as server, remote(server.url, authorization=login) as client:
+        with pytest.raises(Failed) as failed:
+            await client.execute(proposal(), LIMITS)
+        assert (failed.value.code, failed.value.unknown) == (UNAVAILABLE, False)
+        assert failed.value.reason == "the upstream refused the gateway's credentials"
+        assert (len(server.seen), login.renewals) == (2, 1)
+
+
+async def test_an_upstream_that_repeats_our_token_in_an_error_does_not_tell_the_operator() -> None:
+    login: Any = Renewing()
+    on = modern(always(lambda seen: error(seen, -32000, f"bad header {seen.headers['authorization']}")))
+    async with upstream(on) as server, remote(server.url, authorization=login) as client:
+        with pytest.raises(Failed) as failed:
+            await client.execute(proposal(), LIMITS)
+    assert failed.value.detail == "bad header Bearer ***"
 
 
 # Answers

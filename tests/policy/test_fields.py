@@ -22,7 +22,7 @@ def remarks(body: str, package: str = "bascule.call", imports: str = "") -> list
     [
         ("input.tool.nmae", "input.tool.nmae is never there", "did you mean name?"),
         ("input.toool.name", "input.toool is never there at `call`", "did you mean tool?"),
-        ('input.tool["zzz"]', "input.tool.zzz is never there", "there is upstream, name, pin, manifest"),
+        ('input.tool["zzz"]', "input.tool.zzz is never there", "there is upstream, name, pin, sandbox, manifest"),
         ("input.checks[_].nme", "input.checks[_].nme is never there", "did you mean name?"),
         ("input.checks[0].nme", "input.checks[0].nme is never there", "did you mean name?"),
         (

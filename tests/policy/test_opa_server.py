@@ -174,7 +174,7 @@ def documents() -> Iterator[tuple[Point, JsonObject]]:
         yield Point.LIST, inputs.for_list(principal, "notes", pins, **asked)  # type: ignore[arg-type]
 
 
-PACKS = sorted(place.name for place in (ROOT / "policies" / "packs").iterdir())
+PACKS = sorted(place.name for place in (ROOT / "policies" / "packs").iterdir() if (place / "data.json").is_file())
 PLACES = ["entries", "everything", "examples/notes", *(f"policies/packs/{name}" for name in PACKS)]
 
 

@@ -21,6 +21,7 @@ from gateway.errors import BasculeError, ConfigError, Failed, Fatal, LogUnavaila
 from gateway.model import Code, JsonObject
 from gateway.transports import control
 from gateway.transports.control import Control, Owner, ask
+from gateway.transports.uses import Uses
 
 ME = f"os:{pwd.getpwuid(os.getuid()).pw_name}"
 
@@ -164,6 +165,111 @@ async def test_a_bug_in_an_action_is_told_without_its_text_and_ends_nothing(
         assert await asked(state, "echo") is not None
     assert "secret" not in str(caught.value)
     assert "control action failed" in caplog.text
+
+
+async def shout(*, operator: str, with_what: str = "") -> tuple[JsonObject, control.Talk]:
+    """A stream: told who it is, then every line back in capitals."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            writer.write(line.upper())
+
+    return {"operator": operator, "with": with_what}, talk
+
+
+@asynccontextmanager
+async def streaming(
+    state: Path, stream: control.Stream, uses: Uses | None = None
+) -> AsyncIterator[tuple[Control, asyncio.StreamReader, asyncio.StreamWriter]]:
+    server = Control(state, {"echo": echo}, {"shout": stream}, uses=uses)
+    await server.start()
+    reader, writer = await asyncio.open_unix_connection(str(state / "control.sock"))
+    try:
+        yield server, reader, writer
+    finally:
+        writer.close()
+        await server.close()
+
+
+async def test_a_stream_has_the_connection_after_its_answer(state: Path) -> None:
+    async with streaming(state, shout) as (_, reader, writer):
+        writer.write(b'{"do": "shout", "with": {"with_what": "x"}}\nat once\n')
+        assert json.loads(await reader.readline())["ok"] == {"operator": ME, "with": "x"}
+        assert await reader.readline() == b"AT ONCE\n"
+        writer.write(b'{"do": "echo"}\n')
+        assert await reader.readline() == b'{"DO": "ECHO"}\n'
+        writer.write_eof()
+        assert await reader.read() == b""
+
+
+async def test_a_stream_that_is_refused_leaves_the_connection_as_it_was(state: Path) -> None:
+    async def refuse(*, operator: str) -> tuple[JsonObject, control.Talk]:
+        raise ConfigError("no such upstream")
+
+    async with streaming(state, refuse) as (_, reader, writer):
+        for line, reason in (
+            (b'{"do": "shout"}\n', "no such upstream"),
+            (b'{"do": "shout", "with": {"y": 1}}\n', "'y'"),
+        ):
+            writer.write(line)
+            assert reason in json.loads(await reader.readline())["error"]["reason"]
+        writer.write(b'{"do": "echo"}\n')
+        assert "ok" in json.loads(await reader.readline())
+
+
+async def test_a_bug_in_a_stream_ends_only_its_connection(state: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def broken(*, operator: str) -> tuple[JsonObject, control.Talk]:
+        async def talk(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+            raise RuntimeError("bug")
+
+        return {}, talk
+
+    async with streaming(state, broken) as (_, reader, writer):
+        writer.write(b'{"do": "shout"}\n')
+        assert await reader.readline() == b'{"ok":{}}\n'
+        assert await reader.read() == b""
+        assert await asked(state, "echo") is not None
+    assert "control stream failed" in caplog.text
+
+
+async def test_closing_lets_a_stream_end_what_it_began(state: Path) -> None:
+    ending = asyncio.Event()
+
+    async def slow(*, operator: str) -> tuple[JsonObject, control.Talk]:
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
+                await reader.read()
+            finally:
+                ending.set()
+                await asyncio.sleep(0)
+                writer.write(b"the last\n")
+
+        return {}, talk
+
+    async with streaming(state, slow) as (server, reader, writer):
+        writer.write(b'{"do": "shout"}\n')
+        await reader.readline()
+        await server.close()
+        assert ending.is_set()
+        assert await reader.read() == b"the last\n"
+
+
+async def test_a_stream_is_a_use_as_long_as_it_lasts_and_a_question_until_it_is_answered(state: Path) -> None:
+    clock = [0.0]
+    uses = Uses(lambda: clock[0])
+    async with streaming(state, shout, uses) as (_, reader, writer):
+        clock[0] = 5
+        assert await asked(state, "echo") is not None
+        assert uses.idle_for(10) == 10
+        clock[0] = 20
+        assert uses.idle_for(10) == 0
+        writer.write(b'{"do": "shout"}\n')
+        await reader.readline()
+        assert uses.idle_for(10) == 10
+        writer.write_eof()
+        await reader.read()
+        clock[0] = 40
+        assert uses.idle_for(10) == 0
 
 
 def test_without_an_owner_there_is_no_answer(state: Path, tmp_path: Path) -> None:

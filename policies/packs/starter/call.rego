@@ -19,12 +19,14 @@ allow contains "a read that is granted" if {
 	effects == {"read"}
 }
 
-# 2. So is writing, where every path it names lies inside the folder that the manifest gives it.
+# 2. So is writing, where every path it names lies inside the folder that the manifest gives it, and a person has
+#    looked at the manifest: a drafted one (`inferred`) is the server's own word.
 allow contains "a write that is granted, inside its folder" if {
 	granted
+	input.tool.manifest.inferred == false
 	effects in {{"write"}, {"read", "write"}}
 	count(paths) > 0
-	every path in paths { path.inside }
+	every path in paths { is_string(path.inside) }
 }
 
 # 3. Everything else a person should see first: what deletes, runs, leaves the house, costs money,

@@ -7,7 +7,7 @@ everything := {"*": {"*": ["*"]}}
 asked(effects, typed) := {
 	"point": "call",
 	"principal": {"id": "ann"},
-	"tool": {"upstream": "notes", "name": "tool", "manifest": {"effects": effects}},
+	"tool": {"upstream": "notes", "name": "tool", "manifest": {"effects": effects, "inferred": false}},
 	"typed": typed,
 }
 
@@ -42,6 +42,17 @@ test_a_write_that_names_no_path_is_asked if {
 test_a_write_with_one_path_outside_is_asked if {
 	outside := object.union(inside, {"/to": {"type": "path", "value": "/etc/b"}})
 	effect(["write"], outside, everything) == "require_approval"
+}
+
+test_a_write_whose_path_lies_in_no_folder_is_asked if {
+	effect(["write"], {"/path": {"type": "path", "value": "/etc/b", "inside": null}}, everything) == "require_approval"
+}
+
+test_a_write_on_the_word_of_a_drafted_manifest_is_asked if {
+	drafted := {"tool": {"manifest": {"inferred": true}}}
+	decision := call.decision with input as object.union(asked(["write"], inside), drafted)
+		with data.grants as everything
+	decision.effect == "require_approval"
 }
 
 test_what_no_manifest_describes_is_asked if {

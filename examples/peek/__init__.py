@@ -1,0 +1,1 @@
+"""A server that reads any file it is asked for."""

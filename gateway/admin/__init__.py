@@ -1,0 +1,86 @@
+"""Every operator action as one plain function. The command line and the control socket only call these.
+
+`operator` is who asked, `os:<user>`; what changes something is recorded under that name.
+"""
+
+from gateway.admin.drafts import manifest_draft
+from gateway.admin.health import doctor
+from gateway.admin.policies import (
+    policy_build,
+    policy_check,
+    policy_eval,
+    policy_reload,
+    policy_test,
+    put_in_force,
+    sound,
+)
+from gateway.admin.records import (
+    DATABASE,
+    audit_prove,
+    audit_show,
+    audit_tail,
+    audit_verify,
+    opened_log,
+    runs_list,
+)
+from gateway.admin.searches import audit_search
+from gateway.admin.suggestions import policy_suggest
+from gateway.admin.upstreams import (
+    upstream_accept,
+    upstream_list,
+    upstream_log,
+    upstream_logged_in,
+    upstream_newest,
+    upstream_quarantine,
+    upstream_show,
+)
+
+__all__ = [
+    "ACTIONS",
+    "DATABASE",
+    "ON_ARCHIVE",
+    "audit_prove",
+    "audit_search",
+    "audit_show",
+    "audit_tail",
+    "audit_verify",
+    "doctor",
+    "manifest_draft",
+    "opened_log",
+    "policy_build",
+    "policy_check",
+    "policy_eval",
+    "policy_reload",
+    "policy_suggest",
+    "policy_test",
+    "put_in_force",
+    "runs_list",
+    "sound",
+    "upstream_accept",
+    "upstream_list",
+    "upstream_log",
+    "upstream_logged_in",
+    "upstream_newest",
+    "upstream_quarantine",
+    "upstream_show",
+]
+
+ACTIONS = (
+    upstream_list,
+    upstream_show,
+    upstream_log,
+    upstream_logged_in,
+    upstream_newest,
+    upstream_accept,
+    upstream_quarantine,
+    manifest_draft,
+    policy_test,
+    policy_check,
+    policy_build,
+    policy_reload,
+    policy_eval,
+    doctor,
+)
+"""The actions on the parts of a gateway."""
+ON_ARCHIVE = (audit_tail, audit_show, audit_search, audit_verify, audit_prove, policy_suggest, runs_list)
+"""The actions that only read the log: they work beside a running owner, and on a log that no gateway would open."""

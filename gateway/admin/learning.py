@@ -1,0 +1,85 @@
+"""What a stdio server needs, found out by running it with everything refused; a person consents to each thing.
+
+Not one of the actions that can be asked for over the control socket: whoever consents has to be there.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+from gateway.admin.upstreams import command_of
+from gateway.errors import ConfigError, Failed
+from gateway.executors.egress.destinations import parse_allow
+from gateway.executors.egress.learning import Consent, Learned, Lesson, Question, kind_of, learn
+from gateway.executors.egress.tried import named
+from gateway.executors.launcher import Grounds, Launcher
+from gateway.executors.process import Child
+from gateway.executors.sandbox.profiles import NONE
+from gateway.executors.stdio.upstream import Stdio
+from gateway.model import Call, Digest, Endpoint, JsonObject, Limits, Manifest, Pin, PinState, Principal, Proposal
+from gateway.settings import Settings
+from gateway.wire.jsonrpc import encode
+from gateway.wire.mcp import LATEST_LEGACY
+
+Wanted = tuple[str, JsonObject]
+"""A tool to call while learning, and its arguments: a server shows what it needs only when it is used."""
+
+
+async def learned(
+    settings: Settings,
+    grounds: Grounds,
+    name: str,
+    calls: Sequence[Wanted],
+    consent: Callable[[Question], Awaitable[Consent]],
+) -> Learned:
+    """What the upstream asked for and a person agreed to.
+
+    Raises:
+        ConfigError: there is no such upstream, it is no command, or it is not confined.
+        Failed: no sandbox can be made here.
+    """
+    upstream = settings.upstreams.get(name)
+    if upstream is None:
+        raise ConfigError(f"there is no upstream {name}: there are {', '.join(settings.upstreams) or 'none'}")
+    command_of(upstream)
+    if upstream.sandbox == NONE:
+        raise ConfigError(f"upstream {name} is not confined: nothing is refused to it, so nothing can be learned")
+    launcher = Launcher(name, upstream, settings.run_as, grounds)
+    if (unavailable := (await grounds.machine.host()).unavailable()) is not None:
+        raise unavailable
+    allow = [parse_allow(text) for text in upstream.network.allow]
+    lesson = Lesson(allow, upstream.folders, kind_of, str(Path.home()))
+    limits = Limits(settings.limits.call_s, settings.limits.result_mb << 20)
+
+    async def converse(child: Child) -> Sequence[str]:
+        return await _conversation(child, name, calls, limits)
+
+    return await learn(launcher.trial, converse, consent, lesson, named(upstream.args, upstream.env))
+
+
+async def _conversation(child: Child, name: str, calls: Sequence[Wanted], limits: Limits) -> list[str]:
+    """List its tools and call those that were named; everything it complained about."""
+
+    async def start(_: object) -> Child:
+        return child
+
+    said: list[str] = []
+    executor = Stdio(name, start, limits=limits)
+    try:
+        await executor.tools()
+        for tool, arguments in calls:
+            outcome = await executor.execute(_proposal(name, tool, arguments), limits)
+            if outcome.tool_error:
+                said.append(encode(outcome.result).decode())
+    except Failed as failed:
+        said.append(failed.detail)
+    finally:
+        await executor.close()
+    return [*said, executor.stderr_tail()]
+
+
+def _proposal(upstream: str, tool: str, arguments: JsonObject) -> Proposal:
+    pin = Pin(upstream, tool, Digest(""), {"name": tool}, PinState.WAITING, Manifest())
+    endpoint = Endpoint(upstream, (upstream,), qualified=False)
+    who = Principal("bascule")
+    call = Call(who, endpoint, "tool", tool, arguments, "mcp", LATEST_LEGACY, "none", "bascule:learn", "bascule:learn")
+    return Proposal(call, pin)

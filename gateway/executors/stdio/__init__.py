@@ -1,0 +1,1 @@
+"""An upstream that is a command: its processes, and the conversation with each."""
