@@ -18,7 +18,7 @@ from tests.attacks.upstreams import Upstream, upstream
 from tests.serving import Folder, serving
 from tests.wraps import end_owner, modern, owner, records, request, unowned, wrapping
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 SMALL = "limits: {body_mb: 1}\n"
 LONG = "ä" * (2 << 20)

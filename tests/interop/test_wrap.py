@@ -16,7 +16,7 @@ from tests.interop.test_clients_and_servers import LEGACY, expected, seen
 from tests.serving import MODERN, ROOT, Folder
 from tests.wraps import WRAP, end_owner, records
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

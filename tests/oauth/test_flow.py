@@ -21,7 +21,7 @@ from gateway.settings import UpstreamSettings
 from tests.executors.hostile import proposal, said
 from tests.oauth.running import Protected, account_at, logged_in, protected
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 LIMITS = Limits(timeout_s=20, result_bytes=100_000)
 NEEDS_LOGIN = "the upstream needs a login: bascule upstream login notes"

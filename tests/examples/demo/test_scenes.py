@@ -11,9 +11,7 @@ from examples.demo.stage import Stage
 from examples.notes.server import server
 
 
-async def test_without_a_gateway_all_but_the_read_fail(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_without_a_gateway_all_but_the_read_fail(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     stage = Stage(tmp_path, port=1, notes_port=2, token="none")
     page = Page()
     async with Client(server(stage.notes)) as client:

@@ -8,6 +8,8 @@ from tests.executors.hostile import LEGACY, MODERN, proposal, said
 from tests.executors.stdio_upstream import FAULTY, Launcher, stdio
 from tests.executors.test_servers import SERVERS
 
+pytestmark = pytest.mark.slow
+
 PATIENT = Limits(timeout_s=60, result_bytes=1_000_000)
 
 

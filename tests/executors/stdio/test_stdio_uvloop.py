@@ -10,6 +10,8 @@ import uvloop
 from tests.executors.stdio import test_upstream as held
 from tests.executors.stdio.test_upstream import INVALID, UNAVAILABLE
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
