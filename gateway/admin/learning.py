@@ -15,7 +15,7 @@ from gateway.executors.launcher import Grounds, Launcher
 from gateway.executors.process import Child
 from gateway.executors.sandbox.profiles import NONE
 from gateway.executors.stdio.upstream import Stdio
-from gateway.model import Call, Digest, Endpoint, JsonObject, Limits, Manifest, Pin, PinState, Principal, Proposal
+from gateway.model import Call, Code, Digest, Endpoint, JsonObject, Limits, Manifest, Pin, PinState, Principal, Proposal
 from gateway.settings import Settings
 from gateway.wire.jsonrpc import encode
 from gateway.wire.mcp import LATEST_LEGACY
@@ -47,7 +47,9 @@ async def learned(
     if (unavailable := (await grounds.machine.host()).unavailable()) is not None:
         raise unavailable
     allow = [parse_allow(text) for text in upstream.network.allow]
-    lesson = Lesson(allow, upstream.folders, kind_of, str(Path.home()))
+    # A program looks for much in its own runtime that is not there: nothing of it is to be granted.
+    runtime = [str(path) for path in (await launcher.program()).runtime]
+    lesson = Lesson(allow, upstream.folders, kind_of, str(Path.home()), runtime)
     limits = Limits(settings.limits.call_s, settings.limits.result_mb << 20)
 
     async def converse(child: Child) -> Sequence[str]:
@@ -60,8 +62,12 @@ async def _conversation(child: Child, name: str, calls: Sequence[Wanted], limits
     """List its tools and call those that were named; everything it complained about."""
 
     async def start(_: object) -> Child:
+        if begun:
+            raise Failed(Code.UPSTREAM_UNAVAILABLE, "the server ended before it answered")
+        begun.append(child)
         return child
 
+    begun: list[Child] = []
     said: list[str] = []
     executor = Stdio(name, start, limits=limits)
     try:

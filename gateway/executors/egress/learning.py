@@ -73,10 +73,19 @@ class Trial:
 class Lesson:
     """What is known so far. Pure but for `kind_of`, which looks at the host's files."""
 
-    def __init__(self, allow: Iterable[Destination], folders: Mapping[str, Access], kind_of: KindOf, home: str) -> None:
+    def __init__(
+        self,
+        allow: Iterable[Destination],
+        folders: Mapping[str, Access],
+        kind_of: KindOf,
+        home: str,
+        inside: Iterable[str] = (),
+    ) -> None:
+        """`inside` are further paths that a server has anyway: what its program is made of."""
         self.allow = list(allow)
         self.folders = dict(folders)
         self._kind_of, self._home = kind_of, home
+        self._inside = (*INSIDE, *inside)
         self._asked: set[tuple[str, str, Access]] = set()
         self._always: list[Question] = []
         self._refused: list[Question] = []
@@ -85,7 +94,7 @@ class Lesson:
         """What has not been asked yet, each once."""
         asked = [question for contact in contacts if (question := _host(contact)) is not None]
         asked += self._folders(configured, SYSTEM, "it is named in its settings")
-        asked += self._folders(said, INSIDE, "it was asked for and is not there")
+        asked += self._folders(said, self._inside, "it was asked for and is not there")
         new = []
         for question in asked:
             if (key := (question.kind, question.what, question.access)) not in self._asked:
