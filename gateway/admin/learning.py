@@ -10,7 +10,7 @@ from gateway.admin.upstreams import command_of
 from gateway.errors import ConfigError, Failed
 from gateway.executors.egress.destinations import parse_allow
 from gateway.executors.egress.learning import Consent, Learned, Lesson, Question, kind_of, learn
-from gateway.executors.egress.tried import named
+from gateway.executors.egress.tried import covers, named
 from gateway.executors.launcher import Grounds, Launcher
 from gateway.executors.process import Child
 from gateway.executors.sandbox.profiles import NONE
@@ -55,7 +55,9 @@ async def learned(
     async def converse(child: Child) -> Sequence[str]:
         return await _conversation(child, name, calls, limits)
 
-    return await learn(launcher.trial, converse, consent, lesson, named(upstream.args, upstream.env))
+    settings_name = named(upstream.args, upstream.env).items()
+    configured = {path: how for path, how in settings_name if not any(covers(own, path) for own in runtime)}
+    return await learn(launcher.trial, converse, consent, lesson, configured)
 
 
 async def _conversation(child: Child, name: str, calls: Sequence[Wanted], limits: Limits) -> list[str]:
