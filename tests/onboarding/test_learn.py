@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,16 +21,24 @@ SERVER = Path(__file__).with_name("asking_server.py")
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Folder:
+def place() -> Iterator[Path]:
+    """A folder that is not below /tmp, of which a sandbox has one of its own."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="learn-") as made:
+        yield Path(made)
+
+
+@pytest.fixture
+def folder(place: Path) -> Folder:
     """A gateway before a server that may reach nothing yet, and a folder that it is not given."""
-    (tmp_path / "own").mkdir()
-    shutil.copy(SERVER, tmp_path / "own" / "server.py")
-    (tmp_path / "papers").mkdir()
-    (tmp_path / "papers" / "plan.txt").write_text("the plan")
+
+    (place / "own").mkdir()
+    shutil.copy(SERVER, place / "own" / "server.py")
+    (place / "papers").mkdir()
+    (place / "papers" / "plan.txt").write_text("the plan")
     if os.getuid() == 0:
-        os.chown(tmp_path / "papers", STRANGER, STRANGER)
-    command = {"command": sys.executable, "args": [str(tmp_path / "own" / "server.py")]}
-    made = Folder(tmp_path / "gateway", {"asking": command})
+        os.chown(place / "papers", STRANGER, STRANGER)
+    command = {"command": sys.executable, "args": [str(place / "own" / "server.py")]}
+    made = Folder(place / "gateway", {"asking": command})
     made.write()
     return made
 
