@@ -95,7 +95,7 @@ async def test_what_a_server_needs_is_learnt_with_consent_and_nothing_else(
         return Door(allow, resolve=Names(site_example=["127.0.0.1"]))
 
     server = Sandboxed(argv, folder / "site.pem", tracing)
-    lesson = Lesson([], {}, kind_of, str(Path.home()))
+    lesson = Lesson([], {}, kind_of, str(Path.home()), [str(Path.cwd())])  # where bubblewrap itself comes from
     configured = named(argv[3:], {})
     learned = await learn(server.start, server.converse, consent, lesson, configured, make_door=make_door)
     assert learned.allow == (f"{NAME}:{port}", f"127.0.0.1:{port}")
