@@ -317,6 +317,8 @@ async def _listen(serving: Serving, idle_s: float | None) -> None:
         logger.error("cannot listen on %s:%d: only wraps are served", listen.host, listen.port)
         await _stopped(serving, idle_s)
         return
+    # uvicorn makes it one for workers of its own: a server that we start could take our clients' calls from it.
+    listener.set_inheritable(False)
     port = listener.getsockname()[1]
     server = _Server(config, f"bascule {__version__} listening on http://{listen.host}:{port}")
     if idle_s is not None:

@@ -20,6 +20,8 @@ from gateway.model import JsonObject
 TIMED_OUT = 124
 NOT_STARTED = 127
 """What `timeout` and a shell answer in the same case."""
+_STANDARD = 2
+"""The last of the three descriptors that every process has."""
 
 
 async def run(argv: Sequence[str], timeout_s: float) -> tuple[int, str]:
@@ -241,6 +243,7 @@ async def _spawned(what: Start, descriptors: Mapping[str, int], line_limit: int)
     for name, number in descriptors.items():
         if (place := f"{{fd:{name}}}") in argv:
             argv[argv.index(place)] = str(number)
+    _keep_to_ourselves(set(descriptors.values()))
     starting = asyncio.ensure_future(
         asyncio.create_subprocess_exec(
             *argv,
@@ -259,6 +262,15 @@ async def _spawned(what: Start, descriptors: Mapping[str, int], line_limit: int)
     except asyncio.CancelledError:  # it may run already, and nobody else knows of it
         await _killed(await starting)
         raise
+
+
+def _keep_to_ourselves(given: set[int]) -> None:
+    """Let no other descriptor through: uvloop closes none in the child, and a library may have made one inheritable."""
+    for name in os.listdir("/proc/self/fd"):
+        number = int(name)
+        if number > _STANDARD and number not in given:
+            with contextlib.suppress(OSError):  # the listing's own
+                os.set_inheritable(number, False)  # noqa: FBT003 - its only way
 
 
 def _numbered(content: bytes, descriptors: Mapping[str, int]) -> bytes:
