@@ -20,12 +20,15 @@ from gateway.model import JsonObject
 TIMED_OUT = 124
 NOT_STARTED = 127
 """What `timeout` and a shell answer in the same case."""
+LAST_SECONDS = 10.0
+"""For the end of a process that was killed."""
 _STANDARD = 2
 """The last of the three descriptors that every process has."""
 
 
 async def run(argv: Sequence[str], timeout_s: float) -> tuple[int, str]:
     """The exit code and everything it printed; after `timeout_s` it and what it started are killed."""
+    _keep_to_ourselves(set())
     starting = asyncio.ensure_future(
         asyncio.create_subprocess_exec(*argv, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, start_new_session=True)
     )
@@ -103,6 +106,7 @@ class Child:
         assert process.stderr
         self._process, self._status, self._gate = process, status, gate
         self._calls = 0
+        self._stopped = False
         self.evidence: JsonObject = dict(evidence)
         self.pid = process.pid
         self.stdin: asyncio.StreamWriter = process.stdin
@@ -166,6 +170,9 @@ class Child:
 
     async def stop(self, grace_s: float) -> None:
         """Close its input, give it `grace_s` to end, then SIGTERM and as long again, then SIGKILL to its group."""
+        if self._stopped:  # its number may be another's by now
+            return
+        self._stopped = True
         self.stdin.close()
         for end in (None, signal.SIGTERM) if self._gate is None else ():
             if end is not None:
@@ -175,7 +182,9 @@ class Child:
                     await self.wait()
                     break
         self._signal(signal.SIGKILL)  # also when it has ended by itself: what it started and left behind goes with it
-        await self.wait()
+        with contextlib.suppress(TimeoutError):  # something that left the group may hold its streams open for ever
+            async with asyncio.timeout(LAST_SECONDS):
+                await self.wait()
         if self._gate is not None:
             os.close(self._gate)
             self._gate = None
