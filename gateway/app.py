@@ -122,7 +122,10 @@ def _read(file: Path) -> bytes:
 
 def grounds(settings: Settings) -> Grounds:
     profiles = (settings.file.with_name("sandboxes"), resource("sandboxes"))
-    return Grounds(settings.state, profiles, Packages(settings.state / "packages"), _needed)
+    own = (settings.file, settings.file.with_name("bascule.lock"), settings.policy.bundle, settings.policy.manifests)
+    data = (one.file for one in settings.policy.data)
+    guarded = (*own, *data, profiles[0])
+    return Grounds(settings.state, profiles, Packages(settings.state / "packages"), _needed, guarded)
 
 
 def _needed(package: str) -> Mapping[str, str]:

@@ -11,8 +11,9 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -134,6 +135,7 @@ def write(state: Path, changes: Sequence[Change]) -> list[Path]:
     for change in changes:
         check(change)
     journal = _opened(state, changes)
+    written: list[Line] = []
     try:
         for line, change in zip(journal.lines, changes, strict=True):
             if line.backup is not None and change.before is not None:
@@ -142,13 +144,34 @@ def write(state: Path, changes: Sequence[Change]) -> list[Path]:
             # Again, straight before: the client may have written since.
             check(change)
             Path(line.path).parent.mkdir(mode=0o700, exist_ok=True)
-            replace(Path(line.path), change.after, line.mode)
+            replace(Path(line.path), change.after, line.mode, still=partial(_unchanged, change))
+            written.append(line)
         Journal(journal.folder, True, journal.lines).save()  # noqa: FBT003 - a field
-    except BaseException:
-        restore(journal.lines)
-        remove(journal)
+    except BaseException as problem:
+        _taken_back(journal, written, problem)
         raise
     return [Path(line.backup) for line in journal.lines if line.kind == "client" and line.backup]
+
+
+def _taken_back(journal: Journal, written: Sequence[Line], problem: BaseException) -> None:
+    """Put back what a run that failed has written. Where a client wrote into its file meanwhile, our entries are among
+    what it keeps: then all that they lead to stays, secrets and backups too, for `--undo` to work with."""
+    mixed = [line for line in written if line.kind == "client" and now(line) not in {line.before, line.after}]
+    if not mixed:
+        restore(journal.lines)
+        mixed = [line for line in written if line.kind == "client" and now(line) != line.before]
+    if not mixed:
+        remove(journal)
+        return
+    names = ", ".join(line.path for line in mixed)
+    raise ConfigError(
+        f"{problem}; meanwhile {names} was written by its client, so nothing was taken back: "
+        "close the clients, then `bascule init --undo --force`"
+    ) from None
+
+
+def _unchanged(change: Change) -> bool:
+    return content_of(change.path) == change.before
 
 
 def check(change: Change) -> None:
@@ -159,7 +182,7 @@ def check(change: Change) -> None:
         raise ConfigError("no permission to write it", file=str(change.path))
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ConfigError(f"no permission to write in {folder}", file=str(change.path))
-    if content_of(change.path) != change.before:
+    if not _unchanged(change):
         raise ConfigError("was changed while it was read: close its client and run this again", file=str(change.path))
 
 
@@ -173,7 +196,11 @@ def restore(lines: Sequence[Line]) -> None:
         if line.before is None:
             path.resolve().unlink(missing_ok=True)
         else:
-            replace(path, backup_of(line), line.mode)
+            replace(path, backup_of(line), line.mode, still=partial(_holds, line))
+
+
+def _holds(line: Line) -> bool:
+    return now(line) == line.after
 
 
 def backup_of(line: Line) -> bytes:
@@ -194,8 +221,12 @@ def remove(journal: Journal) -> None:
         journal.folder.rmdir()
 
 
-def replace(path: Path, content: bytes, mode: int) -> None:
-    """Replace a file in one step, through a link, with this mode and the owner it had."""
+def replace(path: Path, content: bytes, mode: int, still: Callable[[], bool] = lambda: True) -> None:
+    """Replace a file in one step, through a link, with this mode and the owner it had, if it is `still` what it was.
+
+    Raises:
+        ConfigError: it cannot be written, or somebody has just written it.
+    """
     target = path.resolve()
     temporary = ""
     try:
@@ -208,6 +239,9 @@ def replace(path: Path, content: bytes, mode: int) -> None:
             os.fchmod(out.fileno(), mode)
             out.flush()
             os.fsync(out.fileno())
+        if not still():  # after the slow part: what is left is the blink of a rename
+            Path(temporary).unlink()
+            raise ConfigError("was changed while it was written: close its client and run this again", file=str(path))
         os.replace(temporary, target)
     except OSError as problem:
         if temporary:

@@ -81,6 +81,8 @@ class Grounds:
     packages: Packages
     needs: Callable[[str], Mapping[str, str]] = _nothing
     """Variables that the server of a package is known to need in a sandbox, where its own say nothing else."""
+    guarded: tuple[Path, ...] = ()
+    """The operator's own files, which no server may write: they say what servers may."""
     machine: Machine = field(default_factory=Machine)
     starting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STARTS))
 
@@ -194,6 +196,7 @@ class Launcher:
             proxied=way_out,
             run_as=run_as,
             state=self._grounds.state,
+            guarded=self._grounds.guarded,
         )
 
     def _bare(self, program: Program, key: Key) -> Start:

@@ -4,6 +4,7 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,11 +46,11 @@ def dying_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     replaced = backups.replace
     left = [step]
 
-    def replace(path: Path, content: bytes, mode: int) -> None:
+    def replace(path: Path, content: bytes, mode: int, **how: Any) -> None:
         if left[0] == 0:
             os._exit(9)
         left[0] -= 1
-        replaced(path, content, mode)
+        replaced(path, content, mode, **how)
 
     monkeypatch.setattr(backups, "replace", replace)
 

@@ -50,6 +50,8 @@ class Confinement:
     run_as: Identity | None = None
     state: Path | None = None
     """The gateway's state folder, which no server is given."""
+    guarded: tuple[Path, ...] = ()
+    """The operator's own files, which no server may write."""
 
 
 def identity_for(folders: Mapping[Path, str], run_as: int | str | None) -> Identity | None:
@@ -156,7 +158,7 @@ def _mounts(program: Program, confinement: Confinement, host: Host) -> tuple[lis
             f"the profile's runtime_ro lacks {prlimit.parent}, where prlimit is, which sets the limits"
         )
     try:
-        granted = judged(confinement.folders, host.homes, confinement.state)
+        granted = judged(confinement.folders, host.homes, confinement.state, confinement.guarded)
         runtime = needed(program.runtime, system, host.homes)
         runtime += covering(runtime, confinement.state)
         mounts, weaker = laid_out(runtime, granted, fixed=host.fixed)

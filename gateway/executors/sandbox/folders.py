@@ -36,14 +36,24 @@ class Mount:
     """Where it really is, symlinks resolved when it was judged: what is checked is what is mounted."""
 
 
-def judged(folders: Mapping[Path, str], homes: Iterable[Path], state: Path | None) -> list[Mount]:
-    """The folders as mounts. Looks at the disk only to resolve symlinks.
+def judged(
+    folders: Mapping[Path, str], homes: Iterable[Path], state: Path | None, guarded: Iterable[Path] = ()
+) -> list[Mount]:
+    """The folders as mounts. Looks at the disk only to resolve symlinks. `guarded` are the operator's own files, which
+    say what a server may: none may write them.
 
     Raises:
         ConfigError: one of them may not be granted, or is not there; with what would be right.
     """
-    homes = tuple(homes)
-    return [_judged(path, mode, homes, state) for path, mode in folders.items()]
+    homes, guarded = tuple(homes), tuple(Path(os.path.realpath(one)) for one in guarded)
+    mounts = [_judged(path, mode, homes, state) for path, mode in folders.items()]
+    for mount in mounts:
+        if mount.mode == "rw" and (own := next((one for one in guarded if _meet(mount.source, one)), None)):
+            raise ConfigError(
+                f"folders: {mount.path} is rw and holds, or is in, {own}, which says what servers may; "
+                "grant it ro, or grant another folder"
+            )
+    return mounts
 
 
 def _judged(path: Path, mode: str, homes: tuple[Path, ...], state: Path | None) -> Mount:

@@ -65,6 +65,16 @@ def test_the_gateways_own_state_is_given_to_no_server(tmp_path: Path, place: str
         judged({tmp_path / place: "ro"}, [], tmp_path / "state")
 
 
+@pytest.mark.parametrize("place", [".", "policies", "policies/packs"])
+def test_what_says_what_servers_may_is_writable_for_none_of_them(tmp_path: Path, place: str) -> None:
+    (tmp_path / "policies" / "packs").mkdir(parents=True)
+    (tmp_path / "docs").mkdir()
+    guarded = [tmp_path / "bascule.yaml", tmp_path / "policies"]
+    with pytest.raises(ConfigError, match="says what servers may"):
+        judged({tmp_path / place: "rw"}, [], None, guarded)
+    assert judged({tmp_path / place: "ro", tmp_path / "docs": "rw"}, [], None, guarded)
+
+
 def test_a_runtime_that_holds_the_state_folder_has_it_covered(tmp_path: Path) -> None:
     state, real = tmp_path / "project" / ".bascule", tmp_path / "project"
     state.mkdir(parents=True)
