@@ -6,7 +6,7 @@ import time
 
 from gateway.audit import records
 from gateway.errors import Failed, LogUnavailable, Refused
-from gateway.model import Call, Code, Endpoint, JsonObject, Pin, Principal, Record
+from gateway.model import Call, Code, Endpoint, JsonObject, Mode, Pin, Principal, Record
 from gateway.parts import Gateway
 from gateway.policy import inputs
 from gateway.policy.decide import hidden as hidden_by
@@ -74,7 +74,7 @@ async def list_tools(principal: Principal, endpoint: Endpoint, era: str, session
         except Refused as refusal:
             if not endpoint.qualified:
                 raise
-            logger.warning("upstream %s is not listed: %s", upstream, refusal.reason)
+            logger.warning("upstream %s is not listed: %s (%s)", upstream, refusal.reason, refusal.detail)
     shown: list[JsonObject] = []
     for pin in gw.registry.pins(endpoint):
         if pin.name in await hidden(principal, pin.upstream, session, era, gw):
@@ -114,6 +114,8 @@ async def hidden(principal: Principal, upstream: str, session: str, era: str, gw
         pins = gw.registry.pins(Endpoint(upstream, (upstream,), qualified=False))
         document = inputs.for_list(principal, upstream, pins, protocol="mcp", era=era, transport="http", labels=labels)
         known = await hidden_by(gw.pdp, document)
+        if known:  # shadow breaks no tool: what it would hide is called, judged and recorded
+            known -= {pin.name for pin in pins if pin.mode is Mode.SHADOW}
         if len(gw.shown) >= KEPT:
             gw.shown.clear()
         gw.shown[key] = known
@@ -157,7 +159,7 @@ async def refreshed_quietly(upstream: str, gw: Gateway) -> None:
     try:
         await refresh(upstream, gw)
     except Refused as refusal:
-        logger.warning("list of %s not renewed: %s", upstream, refusal.reason)
+        logger.warning("list of %s not renewed: %s (%s)", upstream, refusal.reason, refusal.detail)
 
 
 async def _fetched(upstream: str, gw: Gateway) -> Failed | Refused | None:

@@ -50,6 +50,7 @@ from gateway.validators import schema, semantic
 from gateway.wire import replies
 
 READ_ONLY = frozenset({"read"})
+LARGE_BYTES = 262_144
 
 logger = logging.getLogger(__name__)
 
@@ -150,7 +151,7 @@ async def perform(run: RunId, proposal: Proposal, grant: Grant, executor: Execut
     try:
         outcome = await executor.execute(proposal, grant.limits)
         schema.check_result(pin, outcome.result)
-        screened = screen(pin, outcome.result)
+        screened = await _screened(pin, outcome)
         known = gw.sessions.gather(call)
         found = [(finding.kind, finding.where) for finding in screened.findings]
         document = inputs.for_result(proposal, known, outcome, screened.checks, found)
@@ -165,6 +166,13 @@ async def perform(run: RunId, proposal: Proposal, grant: Grant, executor: Execut
     except Exception as fault:  # a response we did not foresee must not erase its own record
         logger.exception("run %s", run)
         return await fail(run, proposal, Failed(Code.OUTCOME_UNKNOWN, _UNKNOWN, detail=repr(fault), unknown=True), gw)
+
+
+async def _screened(pin: Pin, outcome: Outcome) -> Screened:
+    """What screening finds. A large result is looked through beside the loop: its worst shapes take seconds."""
+    if outcome.size <= LARGE_BYTES:
+        return screen(pin, outcome.result)
+    return await asyncio.to_thread(screen, pin, outcome.result)
 
 
 async def release(

@@ -39,6 +39,10 @@ PROMISES: dict[str, str] = {
     "operators.recorded": "style.md 27: what an operator changes is recorded under who asked",
     # the servers and clients people already have
     "onboarding.stopwatch": "design.md: a client's eight servers are governed in minutes and given back byte for byte",
+    "onboarding.offline": "sandbox.md 12: the real servers work confined and offline, and see nothing of the host",
+    "onboarding.canaries": "design.md 9: planted secrets stand in no argument list, log, record, error or sandbox",
+    "onboarding.suggest": "policy.md 3: what was seen passes under the suggested policy, a changed argument does not",
+    "onboarding.vulnerable": "security.md 3: the exploits of three releases reach nothing outside what was granted",
     # style.md
     "house.sizes": "style.md 7",
     "house.mirror": "style.md 8, 18",

@@ -1,15 +1,17 @@
 """Which tools there are, and who sees them."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from gateway import listing
 from gateway.errors import Failed, LogUnavailable, Refused
-from gateway.model import Code, Endpoint, JsonObject, Principal
-from gateway.registry import lockfile
+from gateway.model import Code, Endpoint, JsonObject, Mode, Principal
+from gateway.registry import Terms, lockfile
 from tests import nouns
-from tests.path import DataPath
+from tests.path import DataPath, data_path
 
 ALL = Endpoint("", ("notes",), qualified=True)
 HIDE_WRITES = 'package bascule.list\nhide contains "write_note" if input.principal.id == "reader"\n'
@@ -30,6 +32,13 @@ async def test_each_principal_sees_what_the_policy_does_not_hide(path: DataPath)
     path.use(HIDE_WRITES)
     assert await names(path, READER) == ["read_note"]
     assert await names(path) == ["read_note", "write_note"]
+
+
+async def test_shadow_hides_nothing_for_that_would_break_a_tool(tmp_path: Path) -> None:
+    terms = Terms(Mode.SHADOW, datetime.now(UTC).date() + timedelta(days=1))
+    async with data_path(tmp_path, terms=terms) as path:
+        path.use(HIDE_WRITES)
+        assert await names(path, READER) == ["read_note", "write_note"]
 
 
 async def test_an_upstream_that_is_down_is_an_error_where_it_alone_was_asked_for(path: DataPath) -> None:

@@ -57,7 +57,20 @@ async def learned(
 
     settings_name = named(upstream.args, upstream.env).items()
     configured = {path: how for path, how in settings_name if not any(covers(own, path) for own in runtime)}
-    return await learn(launcher.trial, converse, consent, lesson, configured)
+    return await learn(launcher.trial, converse, _sensible(consent), lesson, configured)
+
+
+def _sensible(consent: Callable[[Question], Awaitable[Consent]]) -> Callable[[Question], Awaitable[Consent]]:
+    """Nobody is asked about the hidden files of a home: a server that names them on its stderr is no reason to
+    give it keys and shell settings. Who means it says so with `upstream set --folder`."""
+
+    async def asked(question: Question) -> Consent:
+        path = Path(question.what)
+        home = Path.home()
+        hidden = path.is_relative_to(home) and any(part.startswith(".") for part in path.relative_to(home).parts)
+        return Consent.NO if question.kind == "folder" and (hidden or path == home) else await consent(question)
+
+    return asked
 
 
 async def _conversation(child: Child, name: str, calls: Sequence[Wanted], limits: Limits) -> list[str]:

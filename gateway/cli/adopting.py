@@ -157,7 +157,8 @@ def _next(made: Plan, *, write: bool) -> str:
     if not write:
         return "\nNothing is written yet. Close the clients, then the same again with --write"
     serve = "bascule serve" if Path.cwd() == made.gateway.folder else f"bascule serve -c {made.gateway.file}"
-    return f"\nNext: {serve} (SIGHUP where it runs), then start the clients; bascule init --undo takes it back"
+    back = "bascule init --undo" if Path.cwd() == made.gateway.folder else f"bascule init {made.gateway.folder} --undo"
+    return f"\nNext: {serve} (SIGHUP where it runs), then start the clients; {back} takes it back"
 
 
 def _answer(made: Plan, written: Sequence[Path], *, write: bool) -> dict[str, Any]:

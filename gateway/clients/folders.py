@@ -64,16 +64,16 @@ class Grounds:
         refused: list[tuple[str, str]] = []
         hints: list[str] = []
         for word, from_args in [*((word, True) for word in _paths(args)), *((word, False) for word in env.values())]:
-            folder = _folder(word)
+            folder, there = _folder(word)
             if folder is None:
                 if from_args and word.startswith(("./", "../", "~/")):
                     hints.append(f"{word} is a relative path: it is not granted, and no folder is current")
                 continue
             if why := self.forbids(folder):
-                if from_args:
+                if from_args and there:
                     refused.append((str(folder), why))
                 else:
-                    hints.append(f"a variable names {folder}, which {why}: not granted")
+                    hints.append(f"it names {word}; {folder} {why}: not granted")
                 continue
             folders[str(folder)] = self._right(folder)
             if folders[str(folder)] == "ro":
@@ -86,17 +86,20 @@ def _paths(args: Iterable[str]) -> list[str]:
     return [arg.partition("=")[2] if arg.startswith("-") and "=" in arg else arg for arg in args]
 
 
-def _folder(word: str) -> Path | None:
-    """The folder a word names, or the one its file lies in; None where there is neither."""
+def _folder(word: str) -> tuple[Path | None, bool]:
+    """The folder a word names, or the one its file lies in; and whether it is there: a database may have to be made yet,
+    and is known by its ending."""
     if not word.startswith("/") or "\0" in word:
-        return None
+        return None, False
     path = Path(os.path.normpath(word))
     try:
         if path.is_dir():
-            return path
-        return path.parent if path.is_file() else None
+            return path, True
+        if path.is_file():
+            return path.parent, True
+        return (path.parent if path.suffix and path.parent.is_dir() else None), False
     except OSError:
-        return None
+        return None, False
 
 
 def _outermost(folders: Mapping[str, str]) -> dict[str, str]:

@@ -25,12 +25,17 @@ LAST_SECONDS = 10.0
 _STANDARD = 2
 """The last of the three descriptors that every process has."""
 
+_ENVIRONMENT = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"}
+"""Of a program that is run to its end: ours holds secrets, and it may run as somebody else."""
+
 
 async def run(argv: Sequence[str], timeout_s: float) -> tuple[int, str]:
     """The exit code and everything it printed; after `timeout_s` it and what it started are killed."""
     _keep_to_ourselves(set())
     starting = asyncio.ensure_future(
-        asyncio.create_subprocess_exec(*argv, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, start_new_session=True)
+        asyncio.create_subprocess_exec(
+            *argv, env=_ENVIRONMENT, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, start_new_session=True
+        )
     )
     try:
         process = await asyncio.shield(starting)

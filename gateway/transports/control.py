@@ -63,6 +63,7 @@ class Owner:
             os.close(lock)
             raise ConfigError(
                 f"state folder {state} belongs to the running process {pid}: stop it, or give this one another `state`"
+                " (where a client's `wrap` started it, it ends by itself ten minutes after its last use)"
             ) from None
         except OSError as problem:
             os.close(lock)

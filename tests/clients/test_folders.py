@@ -19,6 +19,8 @@ def grounds(home: Home) -> Grounds:
         (["@/docs/"], {}, ["docs"]),
         (["--root=@/docs"], {}, ["docs"]),
         (["--db", "@/docs/notes.db"], {}, ["docs"]),
+        (["--db", "@/docs/not-yet.db"], {}, ["docs"]),
+        (["/api/v1.json", "@/nowhere/not-yet.db"], {}, []),
         ([], {"FILE": "@/docs/notes.db"}, ["docs"]),
         (["@/docs", "@/other"], {}, ["docs", "other"]),
         (["@/work", "@/work/server.js"], {}, ["work"]),

@@ -5,6 +5,7 @@ seen when the next call begins. No cgroup is used: they are delegated on few mac
 """
 
 import asyncio
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,7 +120,9 @@ def _home_over(work: Path, most_mb: int) -> str:
     while waiting:
         try:
             entries = os.scandir(waiting.pop())
-        except OSError:
+        except OSError as problem:
+            if problem.errno == errno.ENAMETOOLONG:  # deeper than anybody needs, and than can be counted
+                return "its home is nested too deep to be measured"
             continue
         with entries:
             for entry in entries:
