@@ -87,7 +87,7 @@ def _paths(args: Iterable[str]) -> list[str]:
 
 
 def _folder(word: str) -> tuple[Path | None, bool]:
-    """The folder a word names, or the one its file lies in; and whether it is there: a database may have to be made yet,
+    """The folder a word names, or the one its file lies in; and whether it is there: a database may not be made yet,
     and is known by its ending."""
     if not word.startswith("/") or "\0" in word:
         return None, False
