@@ -160,7 +160,7 @@ def _mounts(program: Program, confinement: Confinement, host: Host) -> tuple[lis
     try:
         granted = judged(confinement.folders, host.homes, confinement.state, confinement.guarded)
         runtime = needed(program.runtime, system, host.homes)
-        runtime += covering(runtime, confinement.state)
+        runtime += covering(runtime, confinement.state, by_other=host.uid == 0)
         mounts, weaker = laid_out(runtime, granted, fixed=host.fixed)
     except ConfigError as problem:
         raise _misconfigured(problem.problem) from None

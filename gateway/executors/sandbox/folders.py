@@ -116,16 +116,26 @@ def needed(runtime: Iterable[Path], system: Iterable[Path], homes: Iterable[Path
     return mounts
 
 
-def covering(mounts: Iterable[Mount], state: Path | None) -> list[Mount]:
-    """What covers the gateway's state folder where a runtime would show it: a project may hold both."""
+def covering(mounts: Iterable[Mount], state: Path | None, *, by_other: bool) -> list[Mount]:
+    """What covers the gateway's state folder where a runtime would show it: a project may hold both.
+
+    `by_other`: another user makes the mounts, and can make none below a folder that is closed to it; so the outermost
+    such folder above the state is covered instead.
+    """
     if state is None:
         return []
     hidden = Path(os.path.realpath(state))
-    return [
-        Mount(mount.path / hidden.relative_to(mount.source), "empty", hidden)
-        for mount in mounts
-        if mount.source == hidden or mount.source in hidden.parents
-    ]
+    covers = []
+    for mount in mounts:
+        if mount.source == hidden or mount.source in hidden.parents:
+            place = _outermost_closed(mount.source, hidden) if by_other else hidden
+            covers.append(Mount(mount.path / place.relative_to(mount.source), "empty", place))
+    return covers
+
+
+def _outermost_closed(top: Path, state: Path) -> Path:
+    below = [path for path in (*reversed(state.parents), state) if top in path.parents]
+    return next((path for path in below if path.exists() and not path.stat().st_mode & 0o001), state)
 
 
 def laid_out(runtime: Iterable[Mount], granted: Iterable[Mount], *, fixed: bool) -> tuple[list[Mount], list[str]]:

@@ -65,6 +65,16 @@ def test_the_gateways_own_state_is_given_to_no_server(tmp_path: Path, place: str
         judged({tmp_path / place: "ro"}, [], tmp_path / "state")
 
 
+def test_where_another_user_makes_the_mounts_the_outermost_closed_folder_is_covered(tmp_path: Path) -> None:
+    state = tmp_path / "open" / "closed" / "state"
+    state.mkdir(parents=True, mode=0o700)
+    (tmp_path / "open").chmod(0o755)
+    (tmp_path / "open" / "closed").chmod(0o700)
+    runtime = [Mount(tmp_path, "ro", tmp_path)]
+    assert [one.path for one in covering(runtime, state, by_other=True)] == [state.parent]
+    assert [one.path for one in covering(runtime, state, by_other=False)] == [state]
+
+
 @pytest.mark.parametrize("place", [".", "policies", "policies/packs"])
 def test_what_says_what_servers_may_is_writable_for_none_of_them(tmp_path: Path, place: str) -> None:
     (tmp_path / "policies" / "packs").mkdir(parents=True)
@@ -81,14 +91,16 @@ def test_a_runtime_that_holds_the_state_folder_has_it_covered(tmp_path: Path) ->
     (tmp_path / "link").symlink_to(real)
     package = state / "packages" / "x"
     runtime = [Mount(tmp_path / "link", "ro", real), Mount(tmp_path / "other", "ro", tmp_path / "other")]
-    [cover] = covering(runtime, state)
+    [cover] = covering(runtime, state, by_other=False)
     assert (cover.path, cover.mode) == (tmp_path / "link" / ".bascule", "empty")
-    mounts, _ = laid_out([Mount(real, "ro", real), *covering([Mount(real, "ro", real)], state)], (), fixed=False)
+    mounts, _ = laid_out(
+        [Mount(real, "ro", real), *covering([Mount(real, "ro", real)], state, by_other=False)], (), fixed=False
+    )
     assert [mount.mode for mount in mounts] == ["ro", "empty"]
     inner = Mount(package, "ro", package)
     mounts, _ = laid_out([inner, Mount(real, "ro", real), Mount(state, "empty", state)], (), fixed=False)
     assert [mount.path for mount in mounts] == [real, state, package]
-    assert covering(runtime, None) == covering(runtime[1:], state) == []
+    assert covering(runtime, None, by_other=False) == covering(runtime[1:], state, by_other=True) == []
 
 
 def test_a_folder_beside_the_state_is_granted(tmp_path: Path) -> None:
