@@ -180,7 +180,7 @@ def test_what_printed_nothing_leaves_no_note() -> None:
         ('"_password": "canary"', '"_password": [removed]'),
         ("authorization: canary", "authorization: [removed]"),
         ("GET https://r.example/a?key=canary", "GET https://r.example/a"),
-        ("https://registry.npmjs.org/@scope%2fname", "https://registry.npmjs.org/@scope%2fname"),
+        ("https://registry.example/@scope%2fname", "https://registry.example/@scope%2fname"),
         ("a\n\n  \nb  ", "a\nb"),
     ],
 )
