@@ -10,7 +10,7 @@ from gateway import config
 from gateway.errors import ConfigError
 from gateway.executors.egress.destinations import parse_allow
 from gateway.settings import UpstreamSettings
-from gateway.yamltext import UPSTREAMS, end_of, flow, line_end, root_of, section, write
+from gateway.yamltext import UPSTREAMS, end_of, flow, line_end, root_of, section, without_pair, write
 
 Changes = Mapping[str, object]
 """Keys of an upstream's entry and what they say now; None takes one out."""
@@ -77,7 +77,7 @@ def with_key(text: str, file: str, name: str, key: str, value: object) -> str:
         return text if value is None else _added(text, entry, f"{key}: {flow(value)}")
     word, stands = entry.value[place]
     if value is None:
-        return _taken_out(text, entry, place)
+        return without_pair(text, entry, place)
     colon = text.index(":", word.end_mark.index) + 1
     return f"{text[:colon]} {flow(value)}{text[end_of(text, stands) :]}"
 
@@ -99,17 +99,3 @@ def _added(text: str, entry: MappingNode, said: str) -> str:
     at = line_end(text, at)
     newline = "\r\n" if "\r\n" in text else "\n"
     return f"{text[:at]}{newline}{' ' * entry.value[0][0].start_mark.column}{said}{text[at:]}"
-
-
-def _taken_out(text: str, entry: MappingNode, place: int) -> str:
-    key, stands = entry.value[place]
-    if entry.flow_style:
-        if place + 1 < len(entry.value):
-            return text[: key.start_mark.index] + text[entry.value[place + 1][0].start_mark.index :]
-        start = end_of(text, entry.value[place - 1][1]) if place else key.start_mark.index
-        return text[:start] + text[end_of(text, stands) :]
-    start, end = key.start_mark.index - key.start_mark.column, line_end(text, end_of(text, stands))
-    end += 2 if text.startswith("\r\n", end) else 1
-    if not place and text[start : key.start_mark.index].strip():  # `- key:` and the like stand on another's line
-        raise ConfigError(f"the key '{key.value}' shares its line with another: take it out by hand")
-    return text[:start] + text[end:]

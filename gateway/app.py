@@ -5,6 +5,7 @@
 """
 
 import asyncio
+import dataclasses
 import gc
 import logging
 import signal
@@ -12,7 +13,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -21,15 +21,16 @@ import uvloop
 from gateway import __version__, admin, listing, pipeline, selftest
 from gateway.audit import keys, records
 from gateway.audit.log import Log
-from gateway.config import Settings, load
+from gateway.config import Settings, load, text_of
 from gateway.errors import BasculeError, ConfigError, Fatal
 from gateway.executors import Executor
 from gateway.executors.launcher import Grounds, stdio
 from gateway.executors.packages.store import Packages
 from gateway.executors.remote import Remote
+from gateway.executors.sandbox.profiles import NONE, load_profile
 from gateway.facts import Sessions
 from gateway.identity.tokens import Authenticator, Failures
-from gateway.model import BundleStored, Endpoint, JsonObject, Limits
+from gateway.model import BundleStored, JsonObject, Limits
 from gateway.parts import Archive, Gateway, Tasks
 from gateway.policy import Pdp
 from gateway.policy import bundle as policies
@@ -48,6 +49,8 @@ from gateway.transports.uses import Uses
 from gateway.transports.wrapped import GiveBack, Wraps, nothing
 
 UPKEEP_SECONDS = 60.0
+Made = tuple[tuple[object, ...], Executor]
+"""An executor, and the fingerprint of what it was made of."""
 SERVER = {"name": "bascule", "version": __version__}
 
 logger = logging.getLogger(__name__)
@@ -103,7 +106,7 @@ def _together(settings: Settings, log: Log, archive: Archive, tasks: Tasks) -> G
 
 
 def _policy(settings: Settings) -> Pdp:
-    live = {data.name: _read(data.file) for data in settings.policy.data}
+    live = {data.name: text_of(data.file).encode() for data in settings.policy.data}
     loaded = policies.load(settings.policy.bundle, live, engine=settings.policy.engine)
     value_bytes = settings.limits.policy_value_kb * 1024
     if settings.policy.engine == "opa" and settings.policy.url:
@@ -111,13 +114,6 @@ def _policy(settings: Settings) -> Pdp:
 
         return Opa(loaded, settings.policy.url, value_bytes=value_bytes)
     return Regorus(loaded, value_bytes=value_bytes)
-
-
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"policy.data cannot be read: {error.strerror}", file=str(file)) from None
 
 
 def grounds(settings: Settings) -> Grounds:
@@ -131,6 +127,21 @@ def grounds(settings: Settings) -> Grounds:
 def _needed(package: str) -> Mapping[str, str]:
     known = needs(package)
     return known.env if known else {}
+
+
+def fingerprint(name: str, settings: Settings) -> tuple[object, ...]:
+    """All that an upstream's executor was made of: where a reload finds another, it is made anew.
+
+    Raises:
+        ConfigError: its sandbox profile is not what it must be.
+    """
+    upstream = settings.upstreams[name]
+    if upstream.command is None:
+        return (upstream,)
+    shared = grounds(settings)
+    confined = upstream.sandbox != NONE
+    profile = load_profile(upstream.sandbox, shared.profiles).digest if confined else NONE
+    return (upstream, settings.limits, settings.run_as, shared.guarded, profile)
 
 
 def executor(name: str, settings: Settings, shared: Grounds) -> Executor:
@@ -164,7 +175,7 @@ class Serving:
     def __init__(self, gw: Gateway) -> None:
         self.gw = gw
         self.failures = Failures()
-        self._endpoints = endpoints(gw.settings)
+        self._endpoints = listing.endpoints(gw.settings)
         front = Front(
             endpoints=lambda upstream, view: self._endpoints.get((upstream, view)),
             call_tool=partial(pipeline.call_tool, gw=gw),
@@ -174,6 +185,7 @@ class Serving:
         )
         authenticator = Authenticator(gw.settings, self.failures)
         self.app = App(front, authenticator, gw.settings, ready=lambda: gw.log.available)
+        self._made_of = {name: fingerprint(name, gw.settings) for name in gw.settings.upstreams}
         self.uses, self.lending = Uses(), Lending()
         self.wraps = Wraps(front, lambda: gw.settings, lambda name: self._endpoints.get((name, None)), self.lend)
 
@@ -192,7 +204,7 @@ class Serving:
         # Point of no return: both records are durable, and nothing below fails.
         gw.load_policy = load_policy
         self._restate(self.lending.among(settings), opened, stated)  # a wrap may have come or gone meanwhile
-        self._endpoints = endpoints(settings)
+        self._endpoints = listing.endpoints(settings)
         self.app.configure(settings, Authenticator(settings, self.failures))
         return {"upstreams": list(settings.upstreams), **swapped}
 
@@ -216,21 +228,18 @@ class Serving:
             kept = {other: one for other, one in self.gw.settings.upstreams.items() if other != name}
             self._restate(self.gw.settings.model_copy(update={"upstreams": kept}), {})
 
-    def _opened(self, settings: Settings) -> dict[str, Executor]:
+    def _opened(self, settings: Settings) -> dict[str, Made]:
         """The executors of what is new or changed in settings that are not in force yet.
 
         Raises:
             ConfigError: one of them cannot be as it is configured; nothing was changed.
         """
-        before, gw = self.gw.settings, self.gw
-        changed = [
-            name
-            for name, upstream in settings.upstreams.items()
-            if before.upstreams.get(name) != upstream or (upstream.command and settings.run_as != before.run_as)
-        ]
-        return {name: executor(name, settings, gw.grounds) for name in changed}
+        shared = dataclasses.replace(self.gw.grounds, guarded=grounds(settings).guarded)
+        made_of = {name: fingerprint(name, settings) for name in settings.upstreams}
+        changed = {name: of for name, of in made_of.items() if self._made_of.get(name) != of}
+        return {name: (of, executor(name, settings, shared)) for name, of in changed.items()}
 
-    def _restate(self, settings: Settings, opened: dict[str, Executor], stated: Manifests | None = None) -> None:
+    def _restate(self, settings: Settings, opened: dict[str, Made], stated: Manifests | None = None) -> None:
         """Put settings in force: upstreams that are gone or changed are closed, new ones take their place."""
         gw = self.gw
         gw.registry.restate(_terms(settings), stated)
@@ -238,8 +247,10 @@ class Serving:
         gw.settings = settings
         for name in gone:
             gw.listed.pop(name, None)
+            self._made_of.pop(name, None)
             gw.tasks.start(gw.executors.pop(name).close())
-        gw.executors.update(opened)
+        for name, (made_of, made) in opened.items():
+            self._made_of[name], gw.executors[name] = made_of, made
 
     async def upkeep(self) -> None:
         """Once a minute: what strangers tried, in one record; payloads past their time; idle sessions upstream."""
@@ -253,18 +264,6 @@ class Serving:
                     await one.sweep()
             except BasculeError:
                 logger.warning("upkeep was left for the next minute", exc_info=True)
-
-
-def endpoints(settings: Settings) -> dict[tuple[str | None, str | None], Endpoint]:
-    """Every address under /mcp, by the upstream or the view it names."""
-    found: dict[tuple[str | None, str | None], Endpoint] = {
-        (None, None): Endpoint("", tuple(settings.upstreams), qualified=True)
-    }
-    for name in settings.upstreams:
-        found[name, None] = Endpoint(name, (name,), qualified=False)
-    for view, members in settings.views.items():
-        found[None, view] = Endpoint(f"view/{view}", tuple(members), qualified=True)
-    return found
 
 
 def actions(gw: Gateway) -> dict[str, Callable[..., Awaitable[JsonObject]]]:

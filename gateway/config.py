@@ -46,6 +46,7 @@ __all__ = [
     "json_schema",
     "load",
     "outline",
+    "text_of",
 ]
 
 KeyPath = tuple[str | int, ...]

@@ -5,6 +5,7 @@ import logging
 import time
 
 from gateway.audit import records
+from gateway.config import Settings
 from gateway.errors import Failed, LogUnavailable, Refused
 from gateway.model import Call, Code, Endpoint, JsonObject, Mode, Pin, Principal, Record
 from gateway.parts import Gateway
@@ -23,6 +24,18 @@ KEPT = 4096
 """Answers of the `list` point that are kept."""
 
 logger = logging.getLogger(__name__)
+
+
+def endpoints(settings: Settings) -> dict[tuple[str | None, str | None], Endpoint]:
+    """Every address under /mcp, by the upstream or the view it names."""
+    found: dict[tuple[str | None, str | None], Endpoint] = {
+        (None, None): Endpoint("", tuple(settings.upstreams), qualified=True)
+    }
+    for name in settings.upstreams:
+        found[name, None] = Endpoint(name, (name,), qualified=False)
+    for view, members in settings.views.items():
+        found[None, view] = Endpoint(f"view/{view}", tuple(members), qualified=True)
+    return found
 
 
 def upstream_of(call: Call) -> str:

@@ -21,7 +21,7 @@ from gateway.executors.egress.destinations import parse_allow
 from gateway.executors.packages.commands import read_command
 from gateway.resources import resource
 from gateway.settings import default_origin
-from gateway.yamltext import UPSTREAMS, end_of, line_end, root_of, section, with_entries, write
+from gateway.yamltext import UPSTREAMS, root_of, section, with_entries, without_pair, write
 
 TOKEN_PREFIX = "bascule_"
 
@@ -205,18 +205,13 @@ def without_upstream(text: str, file: str, name: str) -> str:
     if word is None or not isinstance(value, MappingNode):
         raise ConfigError("has no upstreams", file=file)
     place = [key.value for key, _ in value.value].index(name)
-    key, entry = value.value[place]
-    if value.flow_style:
-        if place + 1 < len(value.value):
-            return text[: key.start_mark.index] + text[value.value[place + 1][0].start_mark.index :]
-        start = end_of(text, value.value[place - 1][1]) if place else key.start_mark.index
-        return text[:start] + text[end_of(text, entry) :]
-    start, end = key.start_mark.index - key.start_mark.column, line_end(text, end_of(text, entry))
-    end += 2 if text.startswith("\r\n", end) else 1
-    if len(value.value) > 1:
-        return text[:start] + text[end:]
+    if value.flow_style or len(value.value) > 1:
+        return without_pair(text, value, place)
+    # The last of a block: `{}` stands for it, and comments above it stay.
+    key = value.value[place][0]
     colon = text.index(":", word.end_mark.index) + 1
-    return f"{text[:colon]} {{}}{text[colon:start]}{text[end:]}"
+    start = key.start_mark.index - key.start_mark.column
+    return f"{text[:colon]} {{}}{text[colon:start]}{without_pair(text, value, place)[start:]}"
 
 
 def _replace(file: Path, text: str, upstreams: set[str]) -> None:

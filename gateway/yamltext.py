@@ -94,6 +94,18 @@ def line_end(text: str, at: int) -> int:
     return end - 1 if end > at and text[end - 1] == "\r" else end
 
 
+def without_pair(text: str, mapping: MappingNode, place: int) -> str:
+    """The text without one pair of a mapping: its own lines, or its part of a line, are gone."""
+    key, stands = mapping.value[place]
+    if mapping.flow_style:
+        if place + 1 < len(mapping.value):
+            return text[: key.start_mark.index] + text[mapping.value[place + 1][0].start_mark.index :]
+        start = end_of(text, mapping.value[place - 1][1]) if place else key.start_mark.index
+        return text[:start] + text[end_of(text, stands) :]
+    start, end = key.start_mark.index - key.start_mark.column, line_end(text, end_of(text, stands))
+    return text[:start] + text[end + (2 if text.startswith("\r\n", end) else 1) :]
+
+
 def insert_in_flow(text: str, node: Node, entry: str) -> str:
     """The text with one more entry at the end of a flow collection."""
     if node.value:

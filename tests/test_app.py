@@ -16,6 +16,7 @@ from gateway.audit import keys
 from gateway.config import load
 from gateway.errors import ConfigError, LogUnavailable, Refused
 from gateway.model import JsonObject
+from gateway.resources import resource
 from gateway.storage.sqlite import SqliteReader
 from gateway.transports.control import ask
 from tests import nouns
@@ -302,7 +303,7 @@ async def test_the_upkeep_sums_up_strangers_in_one_record_and_says_nothing_where
 async def test_every_address_is_an_upstream_a_view_or_all_of_them(folder: Folder) -> None:
     folder.more = "views: {both: [kept]}\n"
     folder.write()
-    found = app.endpoints(load(folder.config))
+    found = listing.endpoints(load(folder.config))
     assert {key: (one.upstreams, one.qualified) for key, one in found.items()} == {
         (None, None): (("kept",), True),
         ("kept", None): (("kept",), False),
@@ -319,6 +320,36 @@ async def test_a_configuration_that_lets_strangers_in_refuses_to_start(folder: F
     assert "insecure_local" in refused.err
 
 
-def test_a_data_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"groups\.json: policy\.data cannot be read"):
-        app._read(tmp_path / "groups.json")
+def test_a_data_file_that_cannot_be_read_is_named(folder: Folder) -> None:
+    folder.more = "policy: {bundle: policies, manifests: manifests, data: [{name: groups, file: groups.json}]}\n"
+    folder.write()
+    with pytest.raises(ConfigError, match=r"groups\.json"):
+        app._policy(load(folder.config))
+
+
+def test_an_executor_is_made_anew_for_all_it_was_made_of_and_for_nothing_else(folder: Folder) -> None:
+    folder.upstreams = {
+        "far": {"url": "http://127.0.0.1:1/mcp"},
+        "near": {"command": "/usr/bin/env", "sandbox": "own"},
+        "bare": {"command": "/usr/bin/env", "sandbox": "none"},
+    }
+    folder.write()
+    profile = folder.path / "sandboxes" / "own.yaml"
+    profile.parent.mkdir()
+    profile.write_text((resource("sandboxes") / "default.yaml").read_text())
+
+    def made_of() -> dict[str, object]:
+        settings = load(folder.config)
+        return {name: app.fingerprint(name, settings) for name in settings.upstreams}
+
+    before = made_of()
+    assert made_of() == before
+    profile.write_text(profile.read_text().replace("tmp_mb: 64", "tmp_mb: 32"))
+    assert {name for name, of in made_of().items() if of != before[name]} == {"near"}
+    before = made_of()
+    folder.more = "run_as: 4242\npolicy: {bundle: policies, manifests: manifests}\n"
+    folder.write()
+    assert {name for name, of in made_of().items() if of != before[name]} == {"near", "bare"}
+    profile.write_text("tmp_mb: none\n")
+    with pytest.raises(ConfigError):
+        made_of()

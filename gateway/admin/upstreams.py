@@ -9,7 +9,7 @@ from gateway.audit import records
 from gateway.errors import ConfigError, Failed, Refused
 from gateway.executors.launcher import stdio
 from gateway.executors.packages.commands import Command, Npm, Pypi, read_command
-from gateway.model import Endpoint, JsonObject
+from gateway.model import Endpoint, JsonObject, PinState
 from gateway.parts import Gateway
 from gateway.settings import UpstreamSettings
 from gateway.validators import schema
@@ -86,11 +86,16 @@ async def upstream_accept(
 ) -> JsonObject:
     """Put into force what one tool, or every waiting or drifted tool, of an upstream offers.
 
-    With `newest` its package is first replaced by the newest one; `digest` then names what is to be taken.
+    With `newest` only its package is replaced by the newest one, and `digest` names that: a tool that comes back
+    changed has drifted, and is accepted by itself once somebody has looked at it.
     """
     if newest:
-        await _renewed(known(name, gw), digest, gw, operator)
-        digest = None
+        if tool is not None:
+            raise ConfigError("a package is taken whole: --newest goes with no tool")
+        version = await _renewed(known(name, gw), digest, gw, operator)
+        problem = await listed(name, gw)
+        changed = [shown.name for shown in gw.registry.show(name) if shown.state is not PinState.ACCEPTED]
+        return {"accepted": [], "package": version, "changed": changed, "unreachable": problem}
     await listing.refresh(known(name, gw), gw)
     changes = gw.registry.accept(name, tool, digest=digest)  # type: ignore[arg-type]
     await listing.keep(changes, gw, operator=operator)
@@ -119,8 +124,8 @@ def known(name: str, gw: Gateway) -> str:
     return name
 
 
-async def _renewed(name: str, digest: str | None, gw: Gateway, operator: str) -> None:
-    """Install the newest package, record it, and let it take over from the processes of the old one."""
+async def _renewed(name: str, digest: str | None, gw: Gateway, operator: str) -> str:
+    """Record that the newest package is accepted, install it, and let it take over from the old one's processes."""
     settings, packages = gw.settings.upstreams[name], gw.grounds.packages
     command = command_of(settings)
     found = await packages.newest(name, command, allow_build=settings.allow_build)
@@ -129,13 +134,14 @@ async def _renewed(name: str, digest: str | None, gw: Gateway, operator: str) ->
     if digest is not None and digest != found.digest:
         raise ConfigError(f"the newest package of {name} is {found.digest} ({found.version}) by now: look again")
     was = (packages.describe(name) or {}).get("digest", "")
-    await packages.accept(name, command, found, allow_build=settings.allow_build)
     change = {"upstream": name, "package": found.version, "digest": found.digest, "was": was}
     await gw.log.append([records.event("package.accepted", change, sealed={"operator": operator})])
-    # Point of no return: it is recorded. What runs still ends its calls with the old package.
+    # Recorded first: whatever runs from here on was accepted by somebody the log names.
+    await packages.accept(name, command, found, allow_build=settings.allow_build)
     before, gw.executors[name] = gw.executors[name], stdio(name, gw.settings, gw.grounds)
     gw.listed.pop(name, None)
     gw.tasks.start(before.close())
+    return found.version
 
 
 def command_of(settings: UpstreamSettings) -> Command:

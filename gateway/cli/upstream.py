@@ -92,7 +92,7 @@ def accept(
         str | None, typer.Option(metavar="sha256:…", help="Only if this is what it offers (as `show` says).")
     ] = None,
     newest: Annotated[
-        bool, typer.Option("--newest", help="First take the newest version of its package (then --digest is that's).")
+        bool, typer.Option("--newest", help="Instead: the newest version of its package (--digest is that's).")
     ] = False,
     config: options.Config = None,
     json: options.Json = False,
@@ -104,6 +104,12 @@ def accept(
     found = run_admin("upstream_accept", config, name=name, tool=tool, digest=digest, newest=newest)
     if json:
         tell(found)
+    elif newest:
+        say(f"{name}: {printable(found['package'])} runs from its next call on")
+        if found["unreachable"]:
+            say(f"not reached: {printable(found['unreachable'])}")
+        for one in found["changed"]:
+            say(f"changed with it, and waits to be looked at: {printable(one)} (bascule upstream show {name})")
     else:
         table(found["accepted"], ("tool", "pin"), none="nothing was waiting")
 

@@ -14,7 +14,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gateway.errors import Failed
-from gateway.executors.answer import Answer, invalid
+from gateway.executors.answer import Answer
 from gateway.executors.era import Era, Verdict
 from gateway.executors.messages import (
     SPOKEN_BY_BOTH,
@@ -27,6 +27,7 @@ from gateway.executors.messages import (
     passed_on,
     result_of,
 )
+from gateway.executors.pages import every_tool
 from gateway.executors.pool import AuthorizedPool, Pool
 from gateway.executors.sessions import Owner, Session, Sessions
 from gateway.model import Code, Digest, JsonObject, Limits, Outcome, Pin, Proposal
@@ -44,8 +45,6 @@ from gateway.wire.mcp import (
 if TYPE_CHECKING:  # the SDK behind it takes longer to import than all of this
     from gateway.executors.oauth.authorization import Authorization
 
-MOST_PAGES = 1_000
-MOST_TOOLS = 10_000
 _MOST_TEMPLATES = 20_000
 _OURS: Owner = ("", "")
 """Owner of the gateway's own session; no principal has an empty name."""
@@ -270,27 +269,13 @@ class Remote:
         return await self._pool.ask(modern(ident, request), headers, ident, request.limit, self._limits.timeout_s)
 
     async def _pages(self, deadline: float) -> list[JsonObject]:
-        tools: list[JsonObject] = []
-        cursors: set[str] = set()
-        params: JsonObject = {}
-        left = self._limits.result_bytes
-        for _ in range(MOST_PAGES):
-            headers = upstream_headers(LATEST_MODERN, "tools/list")
-            request = Request("tools/list", params, {}, headers, _OURS, LATEST_MODERN, left)
-            answer = await self._ask(request, Attempt(deadline))
-            left = max(0, left - answer.size)
-            result = result_of(answer, self._pool.scrubbed)
-            tools += _definitions(result.get("tools"))
-            if len(tools) > MOST_TOOLS:
-                raise invalid(f"it lists more than {MOST_TOOLS} tools", unknown=False)
-            cursor = result.get("nextCursor")
-            if cursor is None or cursor == "":
-                return tools
-            if type(cursor) is not str or cursor in cursors:
-                raise invalid("its list of tools does not end", unknown=False)
-            cursors.add(cursor)
-            params = {"cursor": cursor}
-        raise invalid("its list of tools does not end", unknown=False)
+        headers = upstream_headers(LATEST_MODERN, "tools/list")
+
+        async def ask(params: JsonObject, limit: int) -> Answer:
+            request = Request("tools/list", params, {}, headers, _OURS, LATEST_MODERN, limit)
+            return await self._ask(request, Attempt(deadline))
+
+        return await every_tool(ask, self._limits.result_bytes, self._pool.scrubbed)
 
     def _mirrorable(self, tools: list[JsonObject]) -> list[JsonObject]:
         """Without the tools whose header annotations are invalid: a client of the modern era MUST drop them."""
@@ -312,14 +297,6 @@ async def _within(attempt: Attempt, step: Coroutine[Any, Any, T]) -> T:
             return await step
     except TimeoutError:
         raise Failed(Code.UPSTREAM_TIMEOUT, "the upstream did not answer in time") from None
-
-
-def _definitions(value: Any) -> list[JsonObject]:
-    if type(value) is not list:
-        raise invalid("it lists no tools", unknown=False)
-    if not all(type(tool) is dict and type(tool.get("name")) is str for tool in value):
-        raise invalid("a tool in its list has no name", unknown=False)
-    return value
 
 
 def _doubtful(answer: Answer) -> bool:

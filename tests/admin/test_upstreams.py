@@ -1,5 +1,6 @@
 """Operator actions on upstreams: each does what it says and is recorded under who asked."""
 
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,8 @@ import pytest
 
 from gateway import admin
 from gateway.errors import ConfigError, Failed
+from gateway.executors.packages.commands import Command
+from gateway.executors.packages.installed import Pinned
 from gateway.model import Code, JsonObject
 from gateway.registry import Terms, lockfile
 from tests import nouns
@@ -94,3 +97,62 @@ async def test_under_review_nothing_is_served_before_an_operator_accepts_it(tmp_
 async def test_an_upstream_that_is_not_there_is_answered_with_those_that_are(path: DataPath, action: Any) -> None:
     with pytest.raises(ConfigError, match="there is no upstream nots: there are notes"):
         await action(path.gw, operator=WHO, name="nots")
+
+
+@dataclass
+class Shelf:
+    """Packages for tests: one newer release, and the records that stood when it was installed."""
+
+    path: DataPath
+    recorded: list[str] = field(default_factory=list)
+    NEWER = Pinned("npm:notes@latest", "npm:notes@2.0.0", "sha256:" + "2" * 64, 1, "{}")
+
+    async def newest(self, _name: str, _command: Command, *, allow_build: bool) -> Pinned:
+        assert not allow_build
+        return self.NEWER
+
+    async def accept(self, _name: str, _command: Command, pinned: Pinned, *, allow_build: bool) -> None:
+        assert (pinned, allow_build) == (self.NEWER, False)
+        self.recorded = [record["digest"] for record in self.path.leaves("package.accepted")]
+
+    def describe(self, _name: str) -> JsonObject:
+        return {"digest": "sha256:" + "1" * 64}
+
+
+@pytest.fixture
+async def shelf(path: DataPath, monkeypatch: pytest.MonkeyPatch) -> Shelf:
+    await admin.upstream_list(path.gw, operator=WHO)
+    settings = path.gw.settings.upstreams["notes"]
+    packaged = settings.model_copy(update={"command": "npx", "args": ["-y", "notes"]})
+    path.gw.settings = path.gw.settings.model_copy(update={"upstreams": {"notes": packaged}})
+    monkeypatch.setattr("gateway.admin.upstreams.stdio", lambda *_: path.executor)
+    kept = Shelf(path)
+    path.gw.grounds = replace(path.gw.grounds, packages=kept)  # type: ignore[arg-type]
+    return kept
+
+
+@pytest.mark.promise("operators.recorded")
+async def test_a_newer_package_is_recorded_before_it_is_installed_and_its_changed_tools_stay_drifted(
+    path: DataPath, shelf: Shelf
+) -> None:
+    path.executor.listed = [nouns.WRITE_NOTE, DESCRIBED]
+    taken = await admin.upstream_accept(path.gw, operator=WHO, name="notes", digest=shelf.NEWER.digest, newest=True)
+    assert taken == {"accepted": [], "package": "npm:notes@2.0.0", "changed": ["read_note"], "unreachable": None}
+    assert shelf.recorded == [shelf.NEWER.digest]
+    (record,) = path.leaves("package.accepted")
+    assert (record["package"], record["was"]) == ("npm:notes@2.0.0", "sha256:" + "1" * 64)
+    refused = await path.call("read_note", arguments={"path": "notes/a"})
+    assert refused.result is not None
+    assert refused.result["_meta"]["bascule/decision"]["code"] == Code.TOOL_DRIFTED
+
+
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [({"tool": "read_note"}, "goes with no tool"), ({"digest": "sha256:" + "3" * 64}, "look again")],
+)
+async def test_a_newer_package_is_taken_whole_and_as_it_was_looked_at(
+    path: DataPath, shelf: Shelf, asked: JsonObject, why: str
+) -> None:
+    with pytest.raises(ConfigError, match=why):
+        await admin.upstream_accept(path.gw, operator=WHO, name="notes", newest=True, **asked)
+    assert (shelf.recorded, path.leaves("package.accepted")) == ([], [])

@@ -325,12 +325,21 @@ async def test_a_body_that_goes_wrong_after_the_answer_began_gets_no_second_answ
 
 async def test_silent_connections_end_whether_or_not_they_ever_asked() -> None:
     app = Echo()
-    async with serving(app, SOON) as place:
+    async with serving(app) as place:
         opened = [await place.open() for _ in range(200)]
-        for _, writer in opened[:100]:
+        for reader, writer in opened[:100]:
             writer.write(post(b""))
-        answers = await asyncio.gather(*(all_of(reader) for reader, _ in opened))
-        assert sum(answer.startswith(b"HTTP/1.1 200") for answer in answers) == 100
+            assert (await one_answer(reader))[0] == 200
+        kept = [one for one in place.server.server_state.connections if isinstance(one, StrictProtocol)]
+        silent = [one for one in kept if one._timer is not None]
+        answered = [one for one in kept if one.timeout_keep_alive_task is not None]
+        assert (len(silent), len(answered)) == (100, 100)
+        for one in silent:
+            one._late()  # the deadlines, without the wait
+        for one in answered:
+            one.timeout_keep_alive_handler()
+        assert [await all_of(reader) for reader, _ in opened[:100]] == [b""] * 100
+        assert [await all_of(reader) for reader, _ in opened[100:]] == [b""] * 100
         assert place.server.server_state.connections == set()
 
 
