@@ -80,7 +80,7 @@ MEANINGS = {
     Code.RATE: Meaning("Too many calls.", "Wait `retry_after_s`."),
     Code.BRAKED: Meaning("An operator has stopped calls like this one.", "Wait until the brake is released."),
     Code.TOOL_UNKNOWN: Meaning(
-        "There is no such tool for this principal; a hidden, a waiting and a missing one look the same.",
+        "There is no such tool, prompt, resource or task for this principal; hidden and missing ones look the same.",
         "List the tools. Operator: `bascule upstream show NAME`.",
     ),
     Code.TOOL_DRIFTED: Meaning(
@@ -119,6 +119,10 @@ MEANINGS = {
     Code.APPROVAL_DENIED: Meaning("A person has said no.", "Do not repeat it unchanged."),
     Code.KEY_REUSED: Meaning("The idempotency key belongs to another call.", "Use a key of its own for each call."),
     Code.FROZEN: Meaning("An earlier run on the same scope ended unknown.", "Operator: resolve that run first."),
+    Code.CANCELLED: Meaning(
+        "The client gave the call up, or did not answer what its upstream asked.",
+        "Ask what it did before repeating it: unless it only reads, its effect may have happened.",
+    ),
 }
 """The one place where codes are explained."""
 
@@ -225,6 +229,7 @@ def _parts(schema: JsonObject) -> Iterator[tuple[str, JsonObject]]:
         "upstreams.NAME": "UpstreamSettings",
         "upstreams.NAME.network": "NetworkSettings",
         "upstreams.NAME.oauth": "OAuthSettings",
+        "views.NAME": "ViewSettings",
         "policy": "PolicySettings",
         "policy.data[]": "DataSettings",
         "audit": "AuditSettings",

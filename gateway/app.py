@@ -1,4 +1,4 @@
-"""The composition root: the only file that names concrete classes, and the life of one gateway process.
+"""The composition root: with making.py all that names concrete classes, and the life of one gateway process.
 
 `opened` takes the state folder and puts the parts together; `serve` adds the client side and listens;
 `offline` is what the command line uses when no gateway owns the folder.
@@ -10,7 +10,7 @@ import gc
 import logging
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any
@@ -18,39 +18,32 @@ from typing import Any
 import uvicorn
 import uvloop
 
-from gateway import __version__, admin, listing, pipeline, selftest
+from gateway import __version__, admin, listing, making, pipeline, recovery, selftest, subscriptions
 from gateway.audit import keys, records
 from gateway.audit.log import Log
 from gateway.config import Settings, load, text_of
 from gateway.errors import BasculeError, ConfigError, Fatal
-from gateway.executors import Executor
-from gateway.executors.launcher import Grounds, stdio
-from gateway.executors.packages.store import Packages
-from gateway.executors.remote import Remote
-from gateway.executors.sandbox.profiles import NONE, load_profile
 from gateway.facts import Sessions
 from gateway.identity.tokens import Authenticator, Failures
-from gateway.model import BundleStored, JsonObject, Limits
+from gateway.model import BundleStored, JsonObject
 from gateway.parts import Archive, Gateway, Tasks
 from gateway.policy import Pdp
 from gateway.policy import bundle as policies
 from gateway.policy.regorus import Regorus
-from gateway.registry import Registry, Terms, lockfile, manifests
+from gateway.registry import Registry, lockfile, manifests
 from gateway.registry.manifests import Manifests
-from gateway.registry.ready import needs
-from gateway.resources import resource
+from gateway.rounds import Seals
 from gateway.storage.sqlite import SqliteDatabase
 from gateway.transports.control import Control, Owner
 from gateway.transports.http import App
 from gateway.transports.lending import Lending
 from gateway.transports.mcp import Front
 from gateway.transports.protocol import server_config
+from gateway.transports.served import Behind
 from gateway.transports.uses import Uses
 from gateway.transports.wrapped import GiveBack, Wraps, nothing
 
 UPKEEP_SECONDS = 60.0
-Made = tuple[tuple[object, ...], Executor]
-"""An executor, and the fingerprint of what it was made of."""
 SERVER = {"name": "bascule", "version": __version__}
 
 logger = logging.getLogger(__name__)
@@ -77,31 +70,37 @@ async def opened(settings: Settings) -> AsyncIterator[Gateway]:
         reader = database.reader()
         tasks = Tasks()
         try:
-            yield _together(settings, log, Archive(settings, reader, own.vkey), tasks)
+            gw = _together(settings, log, Archive(settings, reader, own.vkey), tasks, Seals(own.sealing))
+            try:
+                yield gw
+            finally:
+                subscriptions.close(gw)
+                gw.parking.close()
         finally:
             await tasks.close()
             reader.close()  # before the writer: the last to close folds the WAL into the one file
             await log.close()
 
 
-def _together(settings: Settings, log: Log, archive: Archive, tasks: Tasks) -> Gateway:
-    load_policy, shared = partial(_policy, settings), grounds(settings)
+def _together(settings: Settings, log: Log, archive: Archive, tasks: Tasks, seals: Seals) -> Gateway:
+    load_policy, shared = partial(_policy, settings), making.grounds(settings)
     return Gateway(
         settings=settings,
         registry=Registry(
-            _terms(settings),
+            making.terms(settings),
             lockfile.load(settings.file.with_name("bascule.lock")),
             manifests.load(settings.policy.manifests),
             clock=time.time,
         ),
         pdp=load_policy(),
-        executors={name: executor(name, settings, shared) for name in settings.upstreams},
+        executors={name: making.executor(name, settings, shared) for name in settings.upstreams},
         grounds=shared,
         sessions=Sessions(archive.reader.session),
         log=log,
         archive=archive,
         load_policy=load_policy,
         tasks=tasks,
+        seals=seals,
     )
 
 
@@ -116,59 +115,6 @@ def _policy(settings: Settings) -> Pdp:
     return Regorus(loaded, value_bytes=value_bytes)
 
 
-def grounds(settings: Settings) -> Grounds:
-    profiles = (settings.file.with_name("sandboxes"), resource("sandboxes"))
-    own = (settings.file, settings.file.with_name("bascule.lock"), settings.policy.bundle, settings.policy.manifests)
-    data = (one.file for one in settings.policy.data)
-    guarded = (*own, *data, profiles[0])
-    return Grounds(settings.state, profiles, Packages(settings.state / "packages"), _needed, guarded)
-
-
-def _needed(package: str) -> Mapping[str, str]:
-    known = needs(package)
-    return known.env if known else {}
-
-
-def fingerprint(name: str, settings: Settings) -> tuple[object, ...]:
-    """All that an upstream's executor was made of: where a reload finds another, it is made anew.
-
-    Raises:
-        ConfigError: its sandbox profile is not what it must be.
-    """
-    upstream = settings.upstreams[name]
-    if upstream.command is None:
-        return (upstream,)
-    shared = grounds(settings)
-    confined = upstream.sandbox != NONE
-    profile = load_profile(upstream.sandbox, shared.profiles).digest if confined else NONE
-    return (upstream, settings.limits, settings.run_as, shared.guarded, profile)
-
-
-def executor(name: str, settings: Settings, shared: Grounds) -> Executor:
-    """What runs an upstream's calls.
-
-    Raises:
-        ConfigError: its command, its sandbox profile or its allow-list is not what it must be.
-    """
-    upstream = settings.upstreams[name]
-    if upstream.url is None:
-        return stdio(name, settings, shared)
-    limits = Limits(settings.limits.call_s, settings.limits.result_mb << 20)
-    authorization = None
-    if upstream.auth is not None:
-        from gateway.executors.oauth.authorization import Authorization, account  # noqa: PLC0415 - 0.6 s only where it is used
-
-        authorization = Authorization(account(name, upstream, settings.state))
-    return Remote(name, upstream, limits, authorization=authorization)
-
-
-def _terms(settings: Settings) -> dict[str, Terms]:
-    return {
-        name: Terms(one.mode, one.until, one.trust, one.sandbox if one.command else "")
-        for name, one in settings.upstreams.items()
-    }
-
-
 class Serving:
     """One gateway that listens: the parts, its HTTP face, and what a reload may change."""
 
@@ -176,16 +122,19 @@ class Serving:
         self.gw = gw
         self.failures = Failures()
         self._endpoints = listing.endpoints(gw.settings)
-        front = Front(
-            endpoints=lambda upstream, view: self._endpoints.get((upstream, view)),
-            call_tool=partial(pipeline.call_tool, gw=gw),
-            list_tools=partial(listing.list_tools, gw=gw),
+        behind = Behind(
+            call=lambda call, channel: pipeline.serve(call, gw, channel),
+            listed=partial(listing.listed, gw=gw),
+            about=partial(listing.about, gw=gw),
             input_schema=partial(listing.input_schema, gw=gw),
-            server=SERVER,
+            subscribe=partial(subscriptions.open_subscription, gw=gw),
+        )
+        self._front = front = Front(
+            endpoints=lambda upstream, view: self._endpoints.get((upstream, view)), behind=behind, server=SERVER
         )
         authenticator = Authenticator(gw.settings, self.failures)
         self.app = App(front, authenticator, gw.settings, ready=lambda: gw.log.available)
-        self._made_of = {name: fingerprint(name, gw.settings) for name in gw.settings.upstreams}
+        self._made_of = {name: making.fingerprint(name, gw.settings) for name in gw.settings.upstreams}
         self.uses, self.lending = Uses(), Lending()
         self.wraps = Wraps(front, lambda: gw.settings, lambda name: self._endpoints.get((name, None)), self.lend)
 
@@ -196,7 +145,7 @@ class Serving:
         kept = {"state": gw.settings.state, "listen": gw.settings.listen, "audit": gw.settings.audit}
         settings = settings.model_copy(update=kept)
         stated, load_policy = manifests.load(settings.policy.manifests), partial(_policy, settings)
-        Registry(_terms(settings), {}, stated, clock=time.time)  # raises what restating would, with nothing changed yet
+        Registry(making.terms(settings), {}, stated, clock=time.time)  # raises what restating would
         pdp = await admin.sound(load_policy())
         opened = self._opened(self.lending.among(settings))
         await gw.log.append([records.event("admin.reload", {}, sealed={"operator": operator})])
@@ -206,6 +155,7 @@ class Serving:
         self._restate(self.lending.among(settings), opened, stated)  # a wrap may have come or gone meanwhile
         self._endpoints = listing.endpoints(settings)
         self.app.configure(settings, Authenticator(settings, self.failures))
+        subscriptions.reconcile(gw, self._endpoints.values())
         return {"upstreams": list(settings.upstreams), **swapped}
 
     async def lend(self, name: str, given: JsonObject, operator: str) -> GiveBack:
@@ -228,21 +178,21 @@ class Serving:
             kept = {other: one for other, one in self.gw.settings.upstreams.items() if other != name}
             self._restate(self.gw.settings.model_copy(update={"upstreams": kept}), {})
 
-    def _opened(self, settings: Settings) -> dict[str, Made]:
+    def _opened(self, settings: Settings) -> dict[str, making.Made]:
         """The executors of what is new or changed in settings that are not in force yet.
 
         Raises:
             ConfigError: one of them cannot be as it is configured; nothing was changed.
         """
-        shared = dataclasses.replace(self.gw.grounds, guarded=grounds(settings).guarded)
-        made_of = {name: fingerprint(name, settings) for name in settings.upstreams}
+        shared = dataclasses.replace(self.gw.grounds, guarded=making.grounds(settings).guarded)
+        made_of = {name: making.fingerprint(name, settings) for name in settings.upstreams}
         changed = {name: of for name, of in made_of.items() if self._made_of.get(name) != of}
-        return {name: (of, executor(name, settings, shared)) for name, of in changed.items()}
+        return {name: (of, making.executor(name, settings, shared)) for name, of in changed.items()}
 
-    def _restate(self, settings: Settings, opened: dict[str, Made], stated: Manifests | None = None) -> None:
+    def _restate(self, settings: Settings, opened: dict[str, making.Made], stated: Manifests | None = None) -> None:
         """Put settings in force: upstreams that are gone or changed are closed, new ones take their place."""
         gw = self.gw
-        gw.registry.restate(_terms(settings), stated)
+        gw.registry.restate(making.terms(settings), stated)
         gone = [name for name in gw.executors if name not in settings.upstreams or name in opened]
         gw.settings = settings
         for name in gone:
@@ -251,15 +201,17 @@ class Serving:
             gw.tasks.start(gw.executors.pop(name).close())
         for name, (made_of, made) in opened.items():
             self._made_of[name], gw.executors[name] = made_of, made
+        subscriptions.reconcile(gw)
 
     async def upkeep(self) -> None:
-        """Once a minute: what strangers tried, in one record; payloads past their time; idle sessions upstream."""
+        """Once a minute: what strangers tried, in one record; payloads past their time; idle sessions on both sides."""
         while True:
             await asyncio.sleep(UPKEEP_SECONDS)
             try:
                 if turned_away := self.failures.take():
                     await self.gw.log.append([records.event("auth.summary", {"turned_away": turned_away})])
                 await self.gw.log.expire(int(time.time()))
+                self._front.sessions.sweep()
                 for one in self.gw.executors.values():
                     await one.sweep()
             except BasculeError:
@@ -280,7 +232,7 @@ def serve(settings: Settings, *, idle_s: float | None = None) -> int:
 
 async def _serve(settings: Settings, idle_s: float | None) -> int:
     async with opened(settings) as gw:
-        frozen = await pipeline.recover(gw)
+        frozen = await recovery.recover(gw)
         if frozen:
             logger.warning("%d calls were under way when the gateway stopped: see `bascule runs list`", frozen)
         bundle = gw.pdp.bundle

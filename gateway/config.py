@@ -31,6 +31,7 @@ from gateway.settings import (
     PrincipalSettings,
     Settings,
     UpstreamSettings,
+    ViewSettings,
 )
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "PrincipalSettings",
     "Settings",
     "UpstreamSettings",
+    "ViewSettings",
     "find",
     "json_schema",
     "load",
@@ -287,8 +289,11 @@ def _known_keys(path: KeyPath) -> list[str]:
     """The keys the schema knows at `path`."""
     schema = root = json_schema()
     for part in (*path, None):
-        while "$ref" in schema:
-            schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
+        while "$ref" in schema or "anyOf" in schema:
+            if "$ref" in schema:
+                schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
+            else:  # one part of the file, or a short form of it
+                schema = next((choice for choice in schema["anyOf"] if "$ref" in choice), {})
         if part is not None:
             within = [*schema.get("patternProperties", {}).values(), schema.get("items"), {}]
             schema = schema.get("properties", {}).get(str(part)) or next(inner for inner in within if inner is not None)

@@ -13,7 +13,7 @@
 Programmer errors are Python's own exceptions.
 """
 
-from gateway.model import Code
+from gateway.model import Code, JsonObject
 
 JSONRPC_NUMBER = {code: 1000 + place for place, code in enumerate(Code, start=1)}
 """The JSON-RPC error code of each `Code` where no tool result can carry it."""
@@ -67,11 +67,14 @@ class Failed(BasculeError):
 
     `unknown` is true when the effect may have happened all the same (a time-out, a broken connection
     after the request left): such a run ends `unknown`, is frozen for an operator and never repeated.
+    `fault` is the upstream's own protocol error where the caller is to have its number: code and data, no words.
     """
 
-    def __init__(self, code: Code, reason: str, *, detail: str = "", unknown: bool = False) -> None:
+    def __init__(
+        self, code: Code, reason: str, *, detail: str = "", unknown: bool = False, fault: JsonObject | None = None
+    ) -> None:
         super().__init__(reason)
-        self.code, self.reason, self.detail, self.unknown = code, reason, detail, unknown
+        self.code, self.reason, self.detail, self.unknown, self.fault = code, reason, detail, unknown, fault
 
 
 class LogUnavailable(BasculeError):

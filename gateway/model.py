@@ -50,6 +50,7 @@ class Code(StrEnum):
     APPROVAL_DENIED = "APPROVAL_DENIED"
     KEY_REUSED = "KEY_REUSED"
     FROZEN = "FROZEN"
+    CANCELLED = "CANCELLED"
 
 
 class Point(StrEnum):
@@ -124,15 +125,29 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Round:
+    """A later round of a call whose upstream asked something first: what was answered, and what that answers."""
+
+    answers: JsonObject
+    """`inputResponses` as sent: arguments like any other, by the key of what was asked."""
+    state: str | None
+    """From the client: our sealed `requestState`. Once unsealed: the upstream's own, None where it gave none."""
+    previous: RunId | None = None
+    """The run that asked."""
+    parked: str = ""
+    """What still waits upstream for these answers, where the upstream kept its request open."""
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """One inbound request, any protocol; never changed after it was parsed."""
 
     principal: Principal
     endpoint: Endpoint
     kind: str
-    """`tool` today; the list is policy.md's `call.kind`."""
+    """A `Kind`."""
     name: str
-    """As the client sent it."""
+    """As the client sent it: the tool's or the prompt's name, the resource's URI, the method of what is `other`."""
     arguments: JsonObject
     protocol: str
     era: str
@@ -142,6 +157,9 @@ class Call:
     task: str
     meta: JsonObject = field(default_factory=dict)
     """The request's `_meta`, as sent."""
+    round: Round | None = None
+    within: "Call | None" = None
+    """The call during which its upstream asks this of the client."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +284,10 @@ class Limits:
     """The bounds of one execution. Seconds and bytes."""
 
     timeout_s: float
+    """Of silence: progress begins it anew."""
     result_bytes: int
+    most_s: float = 0.0
+    """However much progress is reported; at least `timeout_s`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,7 +379,7 @@ class RunRefused:
 
 @dataclass(frozen=True, slots=True)
 class SessionSeen:
-    """Write: what a session has read and done, so that a restart does not wash it clean."""
+    """Write: what a session has read and done: a restart does not wash it clean."""
 
     session: str
     labels: tuple[str, ...]

@@ -6,19 +6,31 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from gateway.audit.log import Log
+from gateway.channel import About
 from gateway.config import Settings
 from gateway.errors import Failed, Refused
 from gateway.executors import Executor
 from gateway.executors.launcher import Grounds
 from gateway.facts import Sessions
-from gateway.model import Digest, Record
+from gateway.feeds import Hub
+from gateway.kinds import Listed
+from gateway.model import Digest, Mode, Principal, Record
 from gateway.policy import Pdp
 from gateway.registry import Registry
+from gateway.registry.catalogue import Catalogue
+from gateway.registry.rolls import Owners, Page, Place, Roll
+from gateway.registry.words import Words
+from gateway.rounds import Parking, Seals
 from gateway.storage.database import Reader
 
 T = TypeVar("T")
-ShownKey = tuple[str, tuple[str, ...], str, str, int, str]
-"""Principal, its labels, upstream, bundle digest, registry revision, era."""
+ListKey = tuple[str, Listed]
+"""One list of one upstream."""
+ShownKey = tuple[Principal, tuple[str, ...], ListKey, str, int, str, Mode]
+"""Principal, the labels of its session, the list, bundle digest, the list's revision, era, the upstream's mode."""
+SeenKey = tuple[Listed, tuple[str, ...], bool, tuple[int, ...], tuple[frozenset[str], ...]]
+"""What a caller is shown at an endpoint: the list, its upstreams and form, their revisions, what is hidden of each.
+Callers who are shown the same share what is made of it."""
 
 
 class Tasks:
@@ -40,6 +52,69 @@ class Tasks:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """One list on its way. A failure is its value: each of the many who wait raises it for itself."""
+
+    task: "asyncio.Task[Failed | Refused | None]"
+    began: float
+    """Monotonic second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A list that could not be had: why, when, and which executor was asked."""
+
+    why: Failed | Refused
+    executor: Executor | None
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """What an upstream said of itself, when, and which executor asked."""
+
+    about: About
+    executor: Executor
+    at: float
+
+
+@dataclass(slots=True)
+class Lists:
+    """What is kept of the upstreams' lists. All of it may be forgotten: it is then asked for, or made, again."""
+
+    catalogue: Catalogue = field(default_factory=Catalogue)
+    """All but tools, whose definitions are pinned."""
+    fetched: dict[ListKey, tuple[Executor, float]] = field(default_factory=dict)
+    """When a whole list was last had, and of which executor; of tools `Gateway.listed` says it."""
+    flights: dict[ListKey, Flight] = field(default_factory=dict)
+    """One at a time for each list."""
+    failed: dict[ListKey, Missing] = field(default_factory=dict)
+    """What came of the last attempt, where it brought nothing."""
+    stale: set[ListKey] = field(default_factory=set)
+    """Lists that their upstream said have changed."""
+    shown: dict[ShownKey, frozenset[str]] = field(default_factory=dict)
+    """What each principal does not see, as long as nothing the answer depends on has changed."""
+    alike: dict[frozenset[str], frozenset[str]] = field(default_factory=dict)
+    """Hidden sets by themselves: equal ones are kept once."""
+    rolls: dict[tuple[str, Listed, bool], tuple[int, Roll]] = field(default_factory=dict)
+    """By upstream, list and whether names are qualified: the revision it was made of, and the roll."""
+    owners: dict[tuple[Listed, tuple[str, ...]], tuple[tuple[int, ...], Owners]] = field(default_factory=dict)
+    """By list and upstreams of an endpoint."""
+    pages: dict[tuple[SeenKey, Place | None], Page] = field(default_factory=dict)
+    parts: dict[tuple[str, Listed, bool, int, frozenset[str]], bytes] = field(default_factory=dict)
+    """Digests of what is shown of one upstream."""
+    words: dict[str, tuple[tuple[int, ...], Words]] = field(default_factory=dict)
+    """By endpoint: its index, and the revisions it was made of."""
+    spoken: dict[str, Spoken] = field(default_factory=dict)
+    asked: "dict[str, asyncio.Task[None]]" = field(default_factory=dict)
+    """Upstreams that are being asked what they say of themselves."""
+    tasks: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Upstream and task id to the principal that was told of it."""
+    told: set[tuple[str, ...]] = field(default_factory=set)
+    """What the operator's log was told once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +143,21 @@ class Gateway:
     load_policy: Callable[[], Pdp]
     """Loads the policies that are configured into the engine that is configured; raises ConfigError."""
     tasks: Tasks
+    seals: Seals
+    """Makes and opens the request states of calls that wait for a client's answer."""
+    parking: Parking = field(default_factory=Parking)
+    """What waits upstream for such an answer."""
+    hub: Hub = field(default_factory=Hub)
+    """What upstreams notify of by themselves, and who listens."""
     listed: dict[str, float] = field(default_factory=dict)
-    """Upstream to the monotonic second of its last whole list in this process."""
-    listing: dict[str, asyncio.Future[Failed | Refused | None]] = field(default_factory=dict)
-    """Upstream to the fetch in flight: one at a time."""
+    """Upstream to the monotonic second of its last whole list of tools in this process."""
+    lists: Lists = field(default_factory=Lists)
+    """The other lists, and what was made of them all."""
     unrecorded: list[Record] = field(default_factory=list)
     """What changed among the pins while the log could not commit."""
     unwritten: bool = False
     """Whether `bascule.lock` is behind what was recorded."""
     keeping: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while pins are recorded and written."""
-    shown: dict[ShownKey, frozenset[str]] = field(default_factory=dict)
-    """What each principal does not see, as long as nothing the answer depends on has changed."""
     repeating: dict[Digest, bool] = field(default_factory=dict)
     """By pin: whether its calls must repeat arguments as headers (`x-mcp-header`)."""

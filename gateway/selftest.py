@@ -93,7 +93,7 @@ async def _canary_call(gw: Gateway) -> str:
         session="bascule:canary",
         task="bascule:canary",
     )
-    reply = await pipeline.call_tool(call, gw)
+    reply = await pipeline.serve(call, gw)
     if reply != replies.unknown(UNKNOWN):
         raise ConfigError("a call of a tool that does not exist was not refused as unknown")
     return "a call that nobody may make was refused and recorded"

@@ -14,13 +14,16 @@ from typing import Annotated, Any, Literal, Self
 from platformdirs import user_state_dir
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     JsonValue,
     ValidationInfo,
     field_validator,
     model_validator,
 )
+from pydantic_core import CoreSchema
 
 from gateway.model import Mode
 from gateway.values import (
@@ -173,6 +176,34 @@ class UpstreamSettings(_Part):
         return self
 
 
+class ViewSettings(_Part):
+    """Several upstreams as one; a plain list of them says `upstreams` alone."""
+
+    upstreams: tuple[str, ...]
+    """Those it shows, in this order: the first of two that list the same URI is its owner."""
+    search: Literal["also", "only"] | None = None
+    """Adds the tool `bascule__search_tools`: `also` beside the others, `only` in place of them in the list."""
+
+
+class _ListOfUpstreams:
+    """Lets a view be written as the list of its upstreams, in the file and in its schema."""
+
+    def __get_pydantic_json_schema__(self, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"type": "array", "items": {"type": "string"}}, handler(core_schema)]}
+
+
+def _written_whole(view: object) -> object:
+    """A view as a mapping. What was JSON is Python by now, where a strict tuple takes no list."""
+    if isinstance(view, list | tuple):
+        return {"upstreams": tuple(view)}
+    if isinstance(view, dict) and isinstance(view.get("upstreams"), list):
+        return view | {"upstreams": tuple(view["upstreams"])}
+    return view
+
+
+View = Annotated[ViewSettings, BeforeValidator(_written_whole), _ListOfUpstreams()]
+
+
 class DataSettings(_Part):
     """One document of data for the policies."""
 
@@ -226,7 +257,9 @@ class LimitSettings(_Part):
     depth: int = Field(default=64, ge=4, le=192)
     """Deepest nesting of JSON in a request."""
     call_s: float = Field(default=60, gt=0, le=3600)
-    """Longest call, in seconds; policies may shorten it."""
+    """Longest silence of a call, in seconds; policies may shorten it."""
+    call_most_s: float = Field(default=600, gt=0, le=86_400)
+    """Longest call in all, in seconds, however much progress it reports."""
     policy_value_kb: int = Field(default=64, ge=1, le=1024)
     """Largest single argument that policies see whole, in KB; a larger one stands as digest and length."""
 
@@ -248,7 +281,7 @@ class Settings(_Part):
     """Whether a call without a token on loopback is the principal `local`."""
     upstreams: Mapping[UpstreamName, UpstreamSettings] = Field(default_factory=dict, json_schema_extra=_CLOSED)
     """The servers behind the gateway, by name. `mcpServers` is another word for it."""
-    views: Mapping[UpstreamName, tuple[str, ...]] = Field(default_factory=dict, json_schema_extra=_CLOSED)
+    views: Mapping[UpstreamName, View] = Field(default_factory=dict, json_schema_extra=_CLOSED)
     """Several upstreams as one, at `/mcp/view/NAME`."""
     policy: PolicySettings = Field(default_factory=PolicySettings)
     """Which policies decide."""
@@ -271,8 +304,8 @@ class Settings(_Part):
 
     @field_validator("views")
     @classmethod
-    def _views_hold_upstreams(cls, views: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        for view, members in views.items():
+    def _views_hold_upstreams(cls, views: dict[str, ViewSettings], info: ValidationInfo) -> dict[str, ViewSettings]:
+        for view, members in ((name, one.upstreams) for name, one in views.items()):
             if not members or _first_twice(members):
                 raise ValueError(f"'{view}' names no upstream, or one of them twice")
             unknown = [name for name in members if name not in info.data.get("upstreams", members)]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tests.serving import ROOT, Folder
+from tests.serving import PATIENCE, ROOT, Folder
 
 GATEWAY = (sys.executable, "-m", "gateway")
 
@@ -27,7 +27,7 @@ class Ended:
         return json.loads(self.out)
 
 
-async def ran(command: Sequence[str], folder: Folder | None = None, *, within_s: float = 60) -> Ended:
+async def ran(command: Sequence[str], folder: Folder | None = None, *, within_s: float = PATIENCE) -> Ended:
     """Run a command to its end; one that does not end in time is told to stop, as by an operator."""
     pipe = asyncio.subprocess.PIPE
     environment = {**os.environ, **(folder.environment if folder else {})}
@@ -47,7 +47,7 @@ async def bascule(folder: Folder, *words: str) -> Ended:
 
 async def refused_start(folder: Folder, *wrapper: str) -> Ended:
     """`bascule serve` where it must end by itself, with one line to the operator and no traceback."""
-    ended = await ran((*wrapper, *GATEWAY, "serve", "-c", str(folder.config)), folder, within_s=20)
+    ended = await ran((*wrapper, *GATEWAY, "serve", "-c", str(folder.config)), folder)
     assert "Traceback" not in ended.err, ended.err
     assert ended.code != 0, "it was served"
     return ended

@@ -1,5 +1,6 @@
 """The data path for tests: every part real and on a real file, but the upstream, which a test scripts."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -12,17 +13,20 @@ import orjson
 from gateway import pipeline
 from gateway.audit import keys, seal
 from gateway.audit.log import Log
+from gateway.channel import SILENT, About, Channel, Tell
 from gateway.config import Settings
 from gateway.executors.launcher import Grounds, Machine
 from gateway.executors.packages.store import Packages
 from gateway.executors.sandbox.machine import Cause, Host
 from gateway.facts import Sessions
-from gateway.model import Call, JsonObject, Limits, Manifest, Outcome, Proposal, Reply
+from gateway.kinds import Listed
+from gateway.model import Call, JsonObject, Limits, Manifest, Outcome, Principal, Proposal, Reply
 from gateway.parts import Archive, Gateway, Tasks
 from gateway.policy.bundle import load
 from gateway.policy.regorus import Regorus
 from gateway.registry import Registry, Terms
 from gateway.registry.manifests import Manifests
+from gateway.rounds import Seals
 from gateway.storage.sqlite import SqliteDatabase
 from tests import nouns
 
@@ -56,18 +60,34 @@ class Scripted:
     """An executor that does what the test says; `calls` is what reached it."""
 
     calls: list[Proposal] = field(default_factory=list)
-    listed: list[JsonObject] = field(default_factory=lambda: [nouns.WRITE_NOTE, READ_NOTE])
+    offers: list[JsonObject] = field(default_factory=lambda: [nouns.WRITE_NOTE, READ_NOTE])
     answer: Callable[[Proposal, Limits], Awaitable[Outcome]] | None = None
     lists: Callable[[], Awaitable[list[JsonObject]]] | None = None
+    talks: Callable[[Proposal, Channel], Awaitable[Outcome]] | None = None
+    """In place of `answer`, with the client's channel."""
 
     changed = False
 
-    async def execute(self, proposal: Proposal, limits: Limits) -> Outcome:
+    others: dict[Listed, list[JsonObject]] = field(default_factory=dict)
+    says: About = field(default_factory=About)
+
+    async def execute(self, proposal: Proposal, limits: Limits, channel: Channel = SILENT) -> Outcome:
         self.calls.append(proposal)
+        if self.talks:
+            return await self.talks(proposal, channel)
         return await self.answer(proposal, limits) if self.answer else nouns.outcome()
 
     async def tools(self) -> list[JsonObject]:
-        return await self.lists() if self.lists else self.listed
+        return await self.lists() if self.lists else self.offers
+
+    async def listed(self, what: Listed) -> list[JsonObject]:
+        return self.others.get(what, [])
+
+    async def about(self) -> About:
+        return self.says
+
+    async def feed(self, _owner: Principal | None, _session: str, _uris: tuple[str, ...], _tell: Tell) -> None:
+        await asyncio.Event().wait()
 
     def stderr_tail(self) -> str:
         return "it said this"
@@ -88,7 +108,7 @@ class DataPath:
 
     async def call(self, name: str = "write_note", **changed: Any) -> Reply:
         call: Call = nouns.call(name, **changed)
-        return await pipeline.call_tool(call, self.gw)
+        return await pipeline.serve(call, self.gw)
 
     async def write(self, path: str = "notes/a.md") -> Reply:
         return await self.call(arguments={"path": path, "text": "hello"})
@@ -153,6 +173,7 @@ async def data_path(folder: Path, policy: str = POLICY, terms: Terms | None = No
         archive=Archive(settings, reader, own.vkey),
         load_policy=lambda: Regorus(load(folder / "policies")),
         tasks=tasks,
+        seals=Seals(own.sealing),
     )
     try:
         yield DataPath(gw, executor, database, own.sealing)

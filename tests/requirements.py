@@ -43,6 +43,14 @@ PROMISES: dict[str, str] = {
     "onboarding.canaries": "design.md 9: planted secrets stand in no argument list, log, record, error or sandbox",
     "onboarding.suggest": "policy.md 3: what was seen passes under the suggested policy, a changed argument does not",
     "onboarding.vulnerable": "security.md 3: the exploits of three releases reach nothing outside what was granted",
+    # what upstreams and clients say to each other beside calls
+    "kinds.judged": "policy.md 1: every kind of proposal is judged, and no rule about tools speaks of another kind",
+    "asking.judged": "traps.md 1: what an upstream asks of a client is a proposal, off unless a rule allows it",
+    "asking.answers": "protocols.md 1.2: what a client answers is an argument like any other",
+    "asking.bounded": "traps.md 1: an upstream that asks in a loop is cut",
+    "rounds.bound": "protocols.md 1.2, 9: a request state opens once, for who was asked, for the same call",
+    "talk.screened": "surface.md, On the wire: the text of progress and log messages is screened",
+    "cancel.recorded": "traps.md 1: a call that its client gave up is withdrawn upstream, and its ending recorded",
     # style.md
     "house.sizes": "style.md 7",
     "house.mirror": "style.md 8, 18",

@@ -18,6 +18,8 @@ from gateway.audit import keys
 ROOT = Path(__file__).resolve().parent.parent
 TOKEN = "test-token-of-the-agent"
 MODERN = "2026-07-28"
+PATIENCE = 120.0
+"""What only a dead machine misses: no test is about how fast anything is."""
 ALLOW_READS_AND_NOTES = """
 package bascule.call
 
@@ -102,7 +104,7 @@ async def process(command: Sequence[str], **options: Any) -> AsyncIterator[async
             with suppress(ProcessLookupError):
                 child.send_signal(signal.SIGTERM)
             try:
-                await asyncio.wait_for(child.wait(), 10)
+                await asyncio.wait_for(child.wait(), PATIENCE / 2)
             except TimeoutError:
                 child.kill()
                 await child.wait()
@@ -118,7 +120,7 @@ async def serving(folder: Folder) -> AsyncIterator[Served]:
     async with process(command, stdout=pipe, stderr=asyncio.subprocess.STDOUT, env=environment, cwd=ROOT) as child:
         assert child.stdout is not None
         said: list[str] = []
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while not (said and " listening on " in said[-1]):
                 line = (await child.stdout.readline()).decode()
                 assert line, f"the gateway ended: {''.join(said)}"

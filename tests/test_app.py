@@ -16,7 +16,6 @@ from gateway.audit import keys
 from gateway.config import load
 from gateway.errors import ConfigError, LogUnavailable, Refused
 from gateway.model import JsonObject
-from gateway.resources import resource
 from gateway.storage.sqlite import SqliteReader
 from gateway.transports.control import ask
 from tests import nouns
@@ -24,7 +23,7 @@ from tests.attacks.clients import client, decision
 from tests.attacks.upstreams import Upstream, upstream
 from tests.commands import refused_start
 from tests.path import DataPath, Scripted
-from tests.serving import TOKEN, Folder, Served, serving
+from tests.serving import PATIENCE, TOKEN, Folder, Served, serving
 
 WHO = "os:tester"
 OPEN = 'package bascule.call\n\nallow contains "anything" if input.tool.name != ""\n'
@@ -190,13 +189,13 @@ async def test_sighup_reloads_and_a_wrong_file_is_told_and_passed_over(folder: F
     async with serving(folder) as served:
         folder.config.write_text("version: 1\nnonsense: true\n")
         served.process.send_signal(signal.SIGHUP)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while not any("not reloaded, all stays as it was" in line for line in served.log):
                 assert await status_of(served, "kept") == 200
         folder.upstreams = {"kept": {"url": reached.url}, "coming": {"url": reached.url}}
         folder.write()
         served.process.send_signal(signal.SIGHUP)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while await status_of(served, "coming") == 404:
                 assert await status_of(served, "kept") == 200
 
@@ -208,7 +207,7 @@ async def test_a_signal_to_stop_ends_with_a_signed_head_and_nothing_in_the_way_o
         async with client(served.url("kept")) as talking:
             await talking.call("write_note", WRITE)
         served.process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             assert await served.process.wait() == 0
     assert {file.name for file in folder.state.iterdir()} & {"control.sock", "bascule.db-wal"} == set()
     reader = SqliteReader(folder.state / admin.DATABASE)
@@ -279,7 +278,7 @@ async def _upkeep_once(path: DataPath, serving_gateway: app.Serving) -> None:
     executor.swept = asyncio.Event()
     path.gw.executors["notes"] = executor
     running = path.gw.tasks.start(serving_gateway.upkeep())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await executor.swept.wait()
     running.cancel()
 
@@ -325,31 +324,3 @@ def test_a_data_file_that_cannot_be_read_is_named(folder: Folder) -> None:
     folder.write()
     with pytest.raises(ConfigError, match=r"groups\.json"):
         app._policy(load(folder.config))
-
-
-def test_an_executor_is_made_anew_for_all_it_was_made_of_and_for_nothing_else(folder: Folder) -> None:
-    folder.upstreams = {
-        "far": {"url": "http://127.0.0.1:1/mcp"},
-        "near": {"command": "/usr/bin/env", "sandbox": "own"},
-        "bare": {"command": "/usr/bin/env", "sandbox": "none"},
-    }
-    folder.write()
-    profile = folder.path / "sandboxes" / "own.yaml"
-    profile.parent.mkdir()
-    profile.write_text((resource("sandboxes") / "default.yaml").read_text())
-
-    def made_of() -> dict[str, object]:
-        settings = load(folder.config)
-        return {name: app.fingerprint(name, settings) for name in settings.upstreams}
-
-    before = made_of()
-    assert made_of() == before
-    profile.write_text(profile.read_text().replace("tmp_mb: 64", "tmp_mb: 32"))
-    assert {name for name, of in made_of().items() if of != before[name]} == {"near"}
-    before = made_of()
-    folder.more = "run_as: 4242\npolicy: {bundle: policies, manifests: manifests}\n"
-    folder.write()
-    assert {name for name, of in made_of().items() if of != before[name]} == {"near", "bare"}
-    profile.write_text("tmp_mb: none\n")
-    with pytest.raises(ConfigError):
-        made_of()

@@ -12,7 +12,7 @@ from gateway import app
 from gateway.config import load
 from gateway.errors import ConfigError, LogUnavailable
 from tests.attacks.upstreams import Upstream, upstream
-from tests.serving import ROOT, Folder, process
+from tests.serving import PATIENCE, ROOT, Folder, process
 from tests.wraps import owner, records, wrapping
 
 WHO = "os:tester"
@@ -93,26 +93,46 @@ async def test_a_loan_that_cannot_be_recorded_is_not_made(running: app.Serving) 
     assert set(running.gw.settings.upstreams) == set(running.gw.executors) == {"kept"}
 
 
-def idle(folder: Folder, seconds: float) -> list[str]:
-    return [sys.executable, "-m", "gateway", "serve", "-c", str(folder.config), "--idle", str(seconds)]
-
-
 async def test_an_owner_that_nobody_uses_ends_in_order(folder: Folder) -> None:
-    async with process(idle(folder, 1), cwd=ROOT) as child, asyncio.timeout(30):
+    serve = [sys.executable, "-m", "gateway", "serve", "-c", str(folder.config), "--idle", "1"]
+    async with process(serve, cwd=ROOT) as child, asyncio.timeout(PATIENCE):
         assert await child.wait() == 0
     assert owner(folder.state) is None
     assert not (folder.state / "control.sock").exists()
 
 
-async def test_a_wrap_that_is_there_is_a_use(folder: Folder) -> None:
-    pipe = asyncio.subprocess.PIPE
-    async with process(idle(folder, 1), cwd=ROOT, stdout=pipe) as child:
+PATIENT_OWNER = """
+import sys
+from pathlib import Path
+from gateway import app
+from gateway.config import load
+from gateway.transports.uses import Uses
+
+class Told(Uses):
+    def idle_for(self, idle_s):
+        if not Path(sys.argv[2]).exists():
+            return idle_s
+        left = super().idle_for(idle_s)
+        print("looked", flush=True)
+        return left
+
+app.Uses = Told
+sys.exit(app.serve(load(Path(sys.argv[1])), idle_s=0.05))
+"""
+"""An owner that looks whether anybody is there only once a file is, and says each time that it did."""
+
+
+async def test_a_wrap_that_is_there_is_a_use(folder: Folder, tmp_path: Path) -> None:
+    pipe, look = asyncio.subprocess.PIPE, tmp_path / "look"
+    command = [sys.executable, "-c", PATIENT_OWNER, str(folder.config), str(look)]
+    async with process(command, cwd=ROOT, stdout=pipe) as child, asyncio.timeout(PATIENCE):
         assert child.stdout is not None
-        await child.stdout.readline()
+        assert b" listening on " in await child.stdout.readline()
         async with wrapping(folder) as wrap:
             await wrap.shake()
-            done, _ = await asyncio.wait([asyncio.ensure_future(child.wait())], timeout=1.5)
-            assert not done
+            look.touch()
+            for _ in range(3):
+                assert await child.stdout.readline() == b"looked\n"
+            assert owner(folder.state) == child.pid
             assert "result" in await wrap.ask("tools/list")
-        async with asyncio.timeout(30):
-            assert await child.wait() == 0
+        assert await child.wait() == 0

@@ -41,7 +41,7 @@ def test_a_whole_configuration_is_read(file: Path) -> None:
         "upstreams:\n"
         "  crm: {url: 'https://crm.example/mcp', headers: {Authorization: 'Bearer ${CRM_TOKEN}'},\n"
         "        mode: shadow, until: 2027-01-31, trust: review}\n"
-        "views: {support: [crm]}\n"
+        "views: {support: [crm], found: {upstreams: [crm], search: only}}\n"
         "policy: {bundle: rules, manifests: /srv/m, engine: opa, url: 'http://127.0.0.1:8181',\n"
         "         data: [{name: groups, file: groups.json}]}\n"
         "run_as: null\n"
@@ -54,6 +54,7 @@ def test_a_whole_configuration_is_read(file: Path) -> None:
     assert read.principals["claude-code"].roles == ("dev",)
     assert read.upstreams["crm"].headers == {"Authorization": f"Bearer {SECRET}"}
     assert read.upstreams["crm"].until == date(2027, 1, 31)
+    assert [(view.upstreams, view.search) for view in read.views.values()] == [(("crm",), None), (("crm",), "only")]
     assert (read.policy.bundle, read.policy.manifests) == (folder / "rules", Path("/srv/m"))
     assert read.policy.data[0].file == folder / "groups.json"
     assert (read.limits.call_s, read.limits.body_mb, read.limits.depth) == (2.5, 8, 64)
@@ -91,6 +92,15 @@ def test_the_default_state_folder_is_the_users(file: Path, monkeypatch: pytest.M
         ("policy: {data: [{name: a}]}\n", 3, 17, "policy.data[0].file: is missing"),
         ("principals: {a: {token_sha256: ab}}\n", 3, 32, "64 lower-case hex digits"),
         ("views:\n  v: [crm]\n", 4, 3, "names 'crm', which is no upstream"),
+        (
+            "upstreams: {a: {url: 'http://x/'}}\nviews: {v: {upstreams: [a], serch: only}}\n",
+            4,
+            29,
+            "did you mean 'search'?",
+        ),
+        ("upstreams: {a: {url: 'http://x/'}}\nviews: {v: {upstreams: [a], search: x}}\n", 4, 37, "'also' or 'only'"),
+        ("views: {v: {search: only}}\n", 3, 12, "views.v.upstreams: is missing"),
+        ("views: {v: 3}\n", 3, 12, "views.v: should be"),
         ("limits: {depth: 1000}\n", 3, 17, "limits.depth: should be less than or equal to 192"),
         ("limits: {depth: 12345678901234567890123}\n", 1, 1, "64 bits"),
         ("limits: {depth: 0x}\n", 3, 17, "limits.depth: should be a valid integer"),

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from gateway import pipeline
 from gateway.audit import proof
+from gateway.audit.verify import verify
 from gateway.errors import Failed, LogUnavailable
+from gateway.kinds import Listed
 from gateway.model import Code, JsonObject, Limits, Mode, Outcome, Proposal, Reply
 from gateway.registry import Terms
 from tests import nouns
@@ -278,29 +279,11 @@ async def test_shadow_does_not_soften_what_the_schema_refuses(tmp_path: Path) ->
 
 async def test_a_drifted_tool_is_refused_until_it_is_accepted(path: DataPath) -> None:
     await path.write()
-    path.executor.listed = [nouns.WRITE_NOTE | {"description": "now also sends mail"}, READ_NOTE]
+    path.executor.offers = [nouns.WRITE_NOTE | {"description": "now also sends mail"}, READ_NOTE]
     path.gw.listed.clear()
     assert told(await path.write())["code"] == "TOOL_DRIFTED"
     assert len(path.executor.calls) == 1
     assert [leaf["tool"] for leaf in path.leaves("pin.drifted")] == ["write_note"]
-
-
-async def test_an_intent_without_an_ending_is_settled_unknown_at_the_next_start(tmp_path: Path) -> None:
-    async with data_path(tmp_path) as path:
-
-        async def answer(proposal: Proposal, limits: Limits) -> Outcome:
-            raise asyncio.CancelledError  # as a process that dies here would leave it
-
-        path.executor.answer = answer
-        with pytest.raises(asyncio.CancelledError):
-            await path.write()
-    async with data_path(tmp_path) as path:
-        assert await pipeline.recover(path.gw) == 1
-        assert await pipeline.recover(path.gw) == 0
-        (record,) = path.leaves("call.settled")
-        assert (record["ending"], record["code"]) == ("unknown", "OUTCOME_UNKNOWN")
-        (run,) = path.gw.archive.reader.runs(limit=5, unfinished=True)
-        assert (run.state, run.ending) == ("frozen", "unknown")
 
 
 @pytest.mark.promise("judged-is-what-runs")
@@ -322,43 +305,15 @@ async def test_a_call_runs_at_the_server_whose_definition_was_judged_or_nowhere(
 async def test_an_upstream_that_is_replaced_while_its_tools_are_fetched_is_not_called(path: DataPath) -> None:
     async def replaced() -> list[JsonObject]:
         path.gw.executors["notes"] = Scripted()
-        return path.executor.listed
+        return path.executor.offers
 
     path.executor.lists = replaced
     assert told(await path.write())["code"] == "UPSTREAM_UNAVAILABLE"
     assert path.executor.calls == []
 
 
-@pytest.mark.promise("every-ending-is-recorded")
-async def test_an_ending_that_could_not_be_recorded_is_settled_unknown_once_the_log_is_back(
-    path: DataPath, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    append, settled = path.gw.log.append, asyncio.Event()
-
-    async def back(*given: Any) -> Any:
-        stored = await append(*given)
-        settled.set()
-        return stored
-
-    async def fails(*_: object) -> None:
-        path.gw.log.append = back  # type: ignore[method-assign, assignment]
-        raise LogUnavailable("disk full")
-
-    async def answer(proposal: Proposal, limits: Limits) -> Outcome:
-        path.gw.log.append = fails  # type: ignore[assignment]
-        return nouns.outcome("the result")
-
-    path.executor.answer = answer
-    assert told(await path.write())["code"] == "OUTCOME_UNKNOWN"
-    await settled.wait()
-    (record,) = path.leaves("call.settled")
-    assert record["ending"] == "unknown"
-    (run,) = path.gw.archive.reader.runs(limit=5, unfinished=True)
-    assert run.state == "frozen"
-
-
 async def test_padding_an_argument_does_not_hide_what_a_rule_denies(path: DataPath) -> None:
-    path.executor.listed = [{"name": "grant", "inputSchema": {"type": "object"}}]
+    path.executor.offers = [{"name": "grant", "inputSchema": {"type": "object"}}]
     path.use(
         'package bascule.call\nallow contains "ok" if input.tool.name == "grant"\n'
         'deny contains "nobody grants admin" if "admin" in input.args.roles\n'
@@ -378,3 +333,24 @@ async def test_a_result_made_to_swell_its_record_is_settled_like_any_other(path:
     (record,) = path.leaves("call.settled")
     assert record["ending"] == "done"
     assert len(str(record["sealed"]["input"])) < 100_000
+
+
+@pytest.mark.parametrize("kind", ["resource", "subscription", "prompt", "completion", "other"])
+async def test_what_is_refused_of_any_kind_leaves_an_intact_log_and_no_address_in_its_public_part(
+    path: DataPath, kind: str
+) -> None:
+    path.executor.others = {
+        Listed.RESOURCES: [{"uri": "file:///secret-name", "name": "n"}],
+        Listed.PROMPTS: [{"name": "file:///secret-name"}],
+    }
+    arguments = {"ref": {"type": "ref/resource", "uri": "file:///secret-name"}} if kind == "completion" else {}
+    name = "x/y" if kind == "other" else "file:///secret-name"
+    reply = await path.call(name, kind=kind, arguments=arguments)
+    assert reply.error is not None
+    (refused,) = path.leaves("call.refused")
+    if kind in ("resource", "subscription"):
+        assert refused["tool"].startswith("resources/")
+    await path.gw.log.head()
+    keys_ = path.gw.archive
+    report = verify(keys_.reader, keys_.vkey, sealing=path.sealing, bundle_digest=lambda _: "", now=0)
+    assert [finding for finding in report.findings if "row" in str(finding)] == []

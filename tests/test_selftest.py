@@ -73,7 +73,7 @@ def breaks(path: DataPath, _: pytest.MonkeyPatch) -> None:
 
 
 def lets_through(path: DataPath, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "call_tool", allowed)
+    monkeypatch.setattr(pipeline, "serve", allowed)
 
 
 @pytest.mark.promise("start.proves-itself")

@@ -100,7 +100,19 @@ def test_shadow_is_enforced_from_the_day_after() -> None:
 )
 def test_a_view_holds_known_upstreams_once_each(members: list[str], why: str) -> None:
     assert why in problem(upstreams={"a": {"url": "http://x/"}}, views={"v": members})
-    assert settings(upstreams={"a": {"url": "http://x/"}}, views={"v": ["a"]}).views == {"v": ("a",)}
+    assert settings(upstreams={"a": {"url": "http://x/"}}, views={"v": ["a"]}).views["v"].upstreams == ("a",)
+
+
+@pytest.mark.parametrize("search", ["also", "only", None])
+def test_a_view_may_say_whether_its_tools_are_found_by_words(search: str | None) -> None:
+    written = {"upstreams": ["a"], "search": search}
+    (view,) = settings(upstreams={"a": {"url": "http://x/"}}, views={"v": written}).views.values()
+    assert (view.upstreams, view.search) == (("a",), search)
+
+
+def test_the_longest_call_that_reports_progress_has_a_bound_of_its_own() -> None:
+    assert settings().limits.call_most_s == 600
+    assert problem(limits={"call_most_s": 0})
 
 
 @pytest.mark.parametrize(

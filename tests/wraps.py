@@ -16,7 +16,7 @@ import orjson
 from gateway.audit import keys, seal
 from gateway.storage.sqlite import SqliteReader
 from gateway.wire import mcp
-from tests.serving import MODERN, Folder, process
+from tests.serving import MODERN, PATIENCE, Folder, process
 
 WRAP = (sys.executable, "-P", "-m", "gateway", "wrap")
 LEGACY = "2025-11-25"
@@ -37,7 +37,7 @@ class Wrapping:
     async def told(self) -> Any:
         """The next line, parsed; None at the end."""
         assert self.process.stdout is not None
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             line = await self.process.stdout.readline()
         return orjson.loads(line) if line else None
 
@@ -62,7 +62,7 @@ class Wrapping:
         """Close its input and wait for its end."""
         assert self.process.stdin is not None
         self.process.stdin.close()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             return await self.process.wait()
 
 
@@ -102,7 +102,7 @@ async def unowned(state: Path) -> None:
             fcntl.flock(lock, fcntl.LOCK_EX)
 
     if (state / "lock").exists():
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             await asyncio.to_thread(wait)
 
 

@@ -7,6 +7,7 @@ strictly; what the whole gateway costs beyond it is the price of governance.
 import hashlib
 
 from bench.servers.serving import Announcing, arguments
+from gateway.channel import About, Channel
 from gateway.executors.remote import Remote
 from gateway.identity.tokens import Authenticator
 from gateway.model import (
@@ -23,9 +24,11 @@ from gateway.model import (
     Reply,
 )
 from gateway.settings import Settings
+from gateway.subscriptions import Subscription
 from gateway.transports.http import App
 from gateway.transports.mcp import Front
 from gateway.transports.protocol import server_config
+from gateway.transports.served import Behind
 
 NAME = "echo"
 LIMITS = Limits(timeout_s=60, result_bytes=16 << 20)
@@ -42,17 +45,21 @@ class Bare:
     def endpoints(self, upstream: str | None, view: str | None) -> Endpoint | None:
         return self._endpoint if upstream == NAME and view is None else None
 
-    async def call_tool(self, call: Call) -> Reply:
+    async def call(self, call: Call, channel: Channel) -> Reply:
         if not self._pins:
             await self._list()
-        outcome = await self._remote.execute(Proposal(call, self._pins[call.name]), LIMITS)
+        outcome = await self._remote.execute(Proposal(call, self._pins[call.name]), LIMITS, channel)
         return Reply(result=outcome.result)
 
-    async def list_tools(
-        self, _principal: Principal, _endpoint: Endpoint, _era: str, _session: str
-    ) -> list[JsonObject]:
+    async def listed(self, *_asked: object) -> tuple[list[JsonObject], None]:
         await self._list()
-        return [pin.definition for pin in self._pins.values()]
+        return [pin.definition for pin in self._pins.values()], None
+
+    async def about(self, _who: Principal, _at: Endpoint) -> About:
+        return About({"tools": {}})
+
+    async def subscribe(self, *_asked: object) -> Subscription:
+        raise NotImplementedError("nothing is subscribed to here")
 
     async def input_schema(self, _who: Principal, _at: Endpoint, name: str) -> JsonObject | None:
         pin = self._pins.get(name)
@@ -77,13 +84,8 @@ def bare(upstream: str, token: str) -> App:
         }
     )
     parts = Bare(Remote(NAME, settings.upstreams[NAME]))
-    front = Front(
-        endpoints=parts.endpoints,
-        call_tool=parts.call_tool,
-        list_tools=parts.list_tools,
-        input_schema=parts.input_schema,
-        server={"name": "bascule-bare", "version": "1"},
-    )
+    behind = Behind(parts.call, parts.listed, parts.about, parts.input_schema, parts.subscribe)
+    front = Front(endpoints=parts.endpoints, behind=behind, server={"name": "bascule-bare", "version": "1"})
     return App(front, Authenticator(settings), settings, ready=lambda: True)
 
 

@@ -3,6 +3,7 @@
 import base64
 from pathlib import Path
 
+from gateway import subscriptions
 from gateway.admin.records import leaf, opened
 from gateway.audit import records
 from gateway.errors import ConfigError
@@ -69,6 +70,7 @@ async def put_in_force(pdp: Pdp, gw: Gateway, operator: str) -> JsonObject:
     await gw.log.append([record], [BundleStored(bundle.digest, bundle.content)])
     # Point of no return: the bytes are stored under their digest, so decisions may name it.
     gw.pdp = pdp
+    subscriptions.touched(gw)
     await before.close()
     return swap
 

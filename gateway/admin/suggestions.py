@@ -15,6 +15,7 @@ from gateway.admin.records import DATABASE, opened_log
 from gateway.admin.times import moment
 from gateway.audit import keys
 from gateway.errors import ConfigError
+from gateway.kinds import Kind
 from gateway.model import Effect, JsonObject
 from gateway.parts import Archive
 from gateway.policy import bundle as policies
@@ -105,8 +106,11 @@ def _recorded(opener: Opener, wanted: Wanted, *, refused: bool) -> Found:
         if sealed is None or "input" not in sealed:
             found.not_kept += 1
             continue
+        document = orjson.loads(sealed["input"])
+        if document["call"]["kind"] != Kind.TOOL:  # grants are of tools; a rule for the rest is a person's to write
+            continue
         said = told["decision"]
-        found.calls.append(SeenCall(found.shared(orjson.loads(sealed["input"])), said["effect"], said["code"] or ""))
+        found.calls.append(SeenCall(found.shared(document), said["effect"], said["code"] or ""))
         found.newest, found.oldest = found.newest or row.opened, row.opened
     return found
 

@@ -4,7 +4,7 @@ import asyncio
 import shlex
 import time
 
-from gateway import listing
+from gateway import listing, subscriptions
 from gateway.audit import records
 from gateway.errors import ConfigError, Failed, Refused
 from gateway.executors.launcher import stdio
@@ -99,6 +99,7 @@ async def upstream_accept(
     await listing.refresh(known(name, gw), gw)
     changes = gw.registry.accept(name, tool, digest=digest)  # type: ignore[arg-type]
     await listing.keep(changes, gw, operator=operator)
+    subscriptions.touched(gw)
     return {"accepted": [{"tool": change.name, "pin": change.new} for change in changes]}
 
 
@@ -106,6 +107,7 @@ async def upstream_quarantine(gw: Gateway, *, operator: str, name: str, tool: st
     """Take a tool, or all of an upstream's, out of force."""
     changes = gw.registry.quarantine(known(name, gw), tool)
     await listing.keep(changes, gw, operator=operator)
+    subscriptions.touched(gw)
     return {"quarantined": [change.name for change in changes]}
 
 

@@ -17,7 +17,7 @@ from gateway.audit.ids import uuid7
 from gateway.audit.keys import Keys
 from gateway.audit.thread import Thread
 from gateway.errors import Fatal, LogUnavailable, Unreadable
-from gateway.model import Record, Write
+from gateway.model import Record, RunEnded, Write
 from gateway.storage.database import Batch, Conflict, Database, Head
 
 SIGN_AFTER = 0.1
@@ -382,9 +382,11 @@ class Log:
 
 
 def _placed(records: Sequence[Record], writes: Sequence[Write]) -> list[tuple[int, Write]]:
-    """Each write beside the record of its run, or beside the first."""
-    runs = [record.run for record in records]
-    return [(runs.index(run) if (run := getattr(write, "run", None)) in runs else 0, write) for write in writes]
+    """Each write beside the first record of its run, an ending beside the last, or else beside the first of all."""
+    last: dict[object, int] = {record.run: place for place, record in enumerate(records)}
+    first: dict[object, int] = {records[place].run: place for place in reversed(range(len(records)))}
+    places = ((last if isinstance(write, RunEnded) else first, write) for write in writes)
+    return [(of.get(getattr(write, "run", None), 0), write) for of, write in places]
 
 
 def _settle(future: "asyncio.Future[Any]", result: Any, error: Exception | None) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from gateway.kinds import METHODS, Kind
 from gateway.model import (
     Call,
     Check,
@@ -30,14 +31,18 @@ SEALED_LIMIT = 1 << 20
 """Bytes of one sealed value that are kept; a longer one stands as its length."""
 
 
-def intent(run: RunId, proposal: Proposal, grant: Grant) -> Record:
-    """`call.intent`: the proposal, what judged it and what it may do; durable before any byte leaves."""
+def intent(run: RunId, proposal: Proposal, grant: Grant, *, within: RunId | None = None) -> Record:
+    """`call.intent`: the proposal, what judged it and what it may do; durable before any byte leaves.
+
+    `within` is the run during which an upstream asks this of the client.
+    """
     decision = grant.decision
     return Record(
         kind="call.intent",
         run=run,
         public={
-            **_of_pin(proposal.pin),
+            **_of_pin(proposal.pin, proposal.call.kind),
+            **_links(proposal.call, within),
             "decision": _of_decision(decision, action=grant.action),
             "checks": _of_checks(proposal.checks),
             "grant": {
@@ -54,10 +59,17 @@ def intent(run: RunId, proposal: Proposal, grant: Grant) -> Record:
 
 
 def refused(
-    run: RunId, call: Call, pin: Pin | None, decision: Decision | None, *, code: str, said: JsonObject
+    run: RunId,
+    call: Call,
+    pin: Pin | None,
+    decision: Decision | None,
+    *,
+    code: str,
+    said: JsonObject,
+    within: RunId | None = None,
 ) -> Record:
     """`call.refused`: a proposal that may not run is a record too. `said` is all that was known, for the operator."""
-    public: dict[str, Any] = {"code": code, **(_of_pin(pin) if pin else {})}
+    public: dict[str, Any] = {"code": code, **(_of_pin(pin, call.kind) if pin else {}), **_links(call, within)}
     sealed = {**_of_call(call), "refusal": orjson.dumps(said)}
     if decision is not None:
         public["decision"] = _of_decision(decision, action="deny")
@@ -105,14 +117,29 @@ def settled(  # noqa: PLR0913 - each stands in the record by itself
     return Record(kind="call.settled", run=run, public=public, sealed=sealed)
 
 
+def abandoned(run: RunId, proposal: Proposal) -> Record:
+    """`call.abandoned`: its upstream asked something, and nobody came back with an answer."""
+    return Record(kind="call.abandoned", run=run, public=_of_pin(proposal.pin, proposal.call.kind))
+
+
 def event(kind: str, public: Mapping[str, Any], *, sealed: Mapping[str, Any] | None = None) -> Record:
     """A record that belongs to no run: pins, policy swaps, boots, operator actions."""
     values = {name: orjson.dumps(value) for name, value in (sealed or {}).items()}
     return Record(kind=kind, public=public, sealed=values)
 
 
+def _links(call: Call, within: RunId | None) -> JsonObject:
+    """What kind of proposal it is, where it is no tool's, and to which other runs it belongs."""
+    links: JsonObject = {} if call.kind == "tool" else {"about": call.kind}
+    if call.round is not None and call.round.previous is not None:
+        links["previous"] = call.round.previous
+    if within is not None:
+        links["within"] = within
+    return links
+
+
 def _of_call(call: Call) -> dict[str, bytes]:
-    return {
+    sealed = {
         "principal": orjson.dumps(_of_principal(call.principal)),
         "call": orjson.dumps(
             {
@@ -126,8 +153,11 @@ def _of_call(call: Call) -> dict[str, bytes]:
                 "task": call.task,
             }
         ),
-        "args": orjson.dumps(call.arguments),
+        "args": encode(call.arguments),
     }
+    if call.round is not None:
+        sealed["answers"] = encode(call.round.answers)
+    return sealed
 
 
 def _of_principal(principal: Principal) -> JsonObject:
@@ -140,8 +170,15 @@ def _of_principal(principal: Principal) -> JsonObject:
     }
 
 
-def _of_pin(pin: Pin) -> JsonObject:
-    named: JsonObject = {"upstream": pin.upstream, "tool": pin.name, "pin": pin.digest}
+def public_name(kind: str, name: str) -> str:
+    """What the log's public part calls it: an address may tell what a payload holds, so its method stands for it."""
+    return METHODS[Kind(kind)] if kind in (Kind.RESOURCE, Kind.SUBSCRIPTION) else name
+
+
+def _of_pin(pin: Pin, kind: str) -> JsonObject:
+    named: JsonObject = {"upstream": pin.upstream, "tool": public_name(kind, pin.name)}
+    if pin.digest:
+        named["pin"] = pin.digest
     if pin.manifest.digest:
         named["manifest"] = pin.manifest.digest
     if pin.mode is Mode.SHADOW:

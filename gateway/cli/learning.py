@@ -65,7 +65,7 @@ def _say(found: "Learned", where: str, *, written: bool) -> None:
 
 
 async def _learned(settings: Any, name: str, calls: list[Any], *, always: bool) -> "Learned":
-    from gateway import app
+    from gateway import making
     from gateway.admin.learning import learned
     from gateway.executors.egress.learning import Consent
 
@@ -74,7 +74,7 @@ async def _learned(settings: Any, name: str, calls: list[Any], *, always: bool) 
             return Consent.ALWAYS
         return Consent(await asyncio.to_thread(_asked, question)) if sys.stdin.isatty() else Consent.NO
 
-    return await learned(settings, app.grounds(settings), name, calls, consent)
+    return await learned(settings, making.grounds(settings), name, calls, consent)
 
 
 def _asked(question: "Question") -> str:

@@ -115,6 +115,8 @@ class Wrap:
         """Guards what follows, and `_line`; never held while anything is sent or read."""
         self._waiting: dict[int, str] = {}
         """Requests by their order: the id as JSON."""
+        self._listening: set[int] = set()
+        """Those of them that only end when somebody ends them."""
         self._order = 0
         self._telling = threading.Lock()
         self._initialize = self._initialized = b""
@@ -157,7 +159,7 @@ class Wrap:
         if held:
             self._forward(bytes(held) + b"\n", known=not passing)
         with self._changed:
-            self._changed.wait_for(lambda: not self._waiting, self._patience)
+            self._changed.wait_for(lambda: self._waiting.keys() <= self._listening, self._patience)
 
     def _forward(self, line: bytes, *, known: bool) -> None:
         ident, method = _said(line) if known else (None, "")
@@ -171,7 +173,7 @@ class Wrap:
                 if ident is not None:
                     self._tell(_error(ident, INTERNAL_ERROR, "the gateway cannot be reached: see what it said"))
                 return
-            order = self._expect(ident)
+            order = self._expect(ident, method)
             try:
                 owner.sendall(line)
             except OSError:
@@ -179,20 +181,36 @@ class Wrap:
                 if ident is not None and not self._withdraw(order):
                     return  # answered already, as lost
                 continue  # its end was not taken, so nobody has read it whole
-            if method == "initialize":
-                self._initialize, self._initialized = line, b""
-            elif method == "notifications/initialized":
-                self._initialized = line
+            self._note(method, line)
             return
         if ident is not None:
             self._tell(_error(ident, INTERNAL_ERROR, "the gateway ends again and again: see its log"))
 
-    def _expect(self, ident: str | None) -> int:
+    def _expect(self, ident: str | None, method: str) -> int:
         with self._changed:
             self._order += 1
             if ident is not None:
                 self._waiting[self._order] = ident
+                if method == "subscriptions/listen":
+                    self._listening.add(self._order)
             return self._order
+
+    def _note(self, method: str, line: bytes) -> None:
+        """Remember what an owner after this one would have to be told, and what nobody waits for any more."""
+        if method == "initialize":
+            self._initialize, self._initialized = line, b""
+        elif method == "notifications/initialized":
+            self._initialized = line
+        elif method == "notifications/cancelled":
+            self._cancelled(line)
+
+    def _cancelled(self, line: bytes) -> None:
+        """An answer may come all the same, but nobody is owed one."""
+        params = json.loads(line.decode("utf-8-sig")).get("params")
+        ident = params.get("requestId") if isinstance(params, dict) else None
+        with self._changed:
+            self._waiting = {order: one for order, one in self._waiting.items() if one != json.dumps(ident)}
+            self._changed.notify_all()
 
     def _withdraw(self, order: int) -> bool:
         with self._changed:

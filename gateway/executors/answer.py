@@ -4,7 +4,7 @@ Not the meaning of its error codes or results: that is the reader's. Everything 
 """
 
 import asyncio
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jiter
 import re2
@@ -20,9 +20,31 @@ ERROR_BODY_BYTES = 65_536
 GRACE_SECONDS = 0.5
 """How long a stream may stay open after its response. A second answer within it is seen, and a stream that ends
 leaves its connection for the next call."""
+BESIDE_BYTES = 16 * 2**20
+BESIDE_EVENTS = 100_000
+"""How much may be said on a stream beside the answer."""
 _WALKED_BYTES = 65_536
 _BIG_NUMBER = re2.compile(rb"[0-9][eE]\+?[0-9]{3}|[0-9]{300}")
 """Where a float that becomes infinite could be: reading a large body for it costs less than walking its values."""
+
+
+class Listener(Protocol):
+    """Who is told what is said on a stream beside the answer."""
+
+    def hear(self, message: JsonObject) -> bool:
+        """Take a notification or a request; whether it was for anybody. Never waits.
+
+        Raises:
+            Failed: it must not be there.
+        """
+        ...
+
+
+class Resume(NamedTuple):
+    """Where a stream that ended before its answer goes on."""
+
+    last_id: str
+    retry_ms: int | None
 
 
 class Answer(NamedTuple):
@@ -35,6 +57,8 @@ class Answer(NamedTuple):
     """Notifications and requests of the upstream that were ignored."""
     session: str | None = None
     """`Mcp-Session-Id`, where the upstream gave one."""
+    resume: Resume | None = None
+    """Instead of a message: the stream ended, and its sender said how to come back for it."""
 
 
 def too_large() -> Failed:
@@ -110,13 +134,24 @@ async def read_json(body: ResponseBodyReader, wanted: str, limit: int) -> tuple[
     return message, len(data)
 
 
-async def read_stream(body: ResponseBodyReader, wanted: str, limit: int) -> "Reading":
-    """The response in a stream of events."""
-    reading = Reading(wanted, limit)
-    while reading.message is None:
-        if (chunk := await body.read_chunk()) is None:
-            raise invalid("the stream ended without a response")
-        reading.feed(bytes(chunk))
+async def read_stream(body: ResponseBodyReader, wanted: str, limit: int, listener: Listener | None = None) -> "Reading":
+    """The response in a stream of events, or how to come back for it; each event is taken as it comes.
+
+    Raises:
+        Failed: the stream is not valid, or ends without either.
+    """
+    reading = Reading(wanted, limit, listener)
+    try:
+        while reading.message is None:
+            if (chunk := await body.read_chunk()) is None:
+                if reading.resume is None:
+                    raise invalid("the stream ended without a response")
+                return reading
+            reading.feed(bytes(chunk))
+    except PyreqwestError:
+        if reading.resume is None:
+            raise
+        return reading
     try:
         async with asyncio.timeout(GRACE_SECONDS):
             while (chunk := await body.read_chunk()) is not None:
@@ -125,6 +160,12 @@ async def read_stream(body: ResponseBodyReader, wanted: str, limit: int) -> "Rea
         # The response is whole: a stream kept open, or broken off after it, takes nothing back.
         pass
     return reading
+
+
+def resume(stream: EventStream) -> Resume | None:
+    """How to come back for what a stream would have said; None where its ids could not be sent back as they came."""
+    last = stream.last_id.decode("ascii", "replace")
+    return Resume(last, stream.retry_ms) if last.isascii() and last.isprintable() and last else None
 
 
 async def read_error(body: ResponseBodyReader) -> JsonObject | None:
@@ -142,14 +183,22 @@ async def read_error(body: ResponseBodyReader) -> JsonObject | None:
 
 
 class Reading:
-    """The events of one stream, until the response and any second one are seen."""
+    """The events of one stream, until the response and any second one are seen.
 
-    __slots__ = ("_limit", "_stream", "_wanted", "message", "passed_over", "size")
+    What is said beside the answer has bounds of its own: many small reports are not a large result.
+    """
 
-    def __init__(self, wanted: str, limit: int) -> None:
-        self._stream, self._wanted, self._limit = EventStream(limit), wanted, limit
+    __slots__ = ("_beside", "_limit", "_listener", "_stream", "_wanted", "message", "passed_over", "size", "told")
+
+    def __init__(self, wanted: str, limit: int, listener: Listener | None = None) -> None:
+        self._stream, self._wanted, self._limit, self._listener = EventStream(limit), wanted, limit, listener
         self.message: JsonObject | None = None
-        self.passed_over = self.size = 0
+        self.passed_over = self.size = self.told = self._beside = 0
+
+    @property
+    def resume(self) -> Resume | None:
+        """How to come back for the answer, where the sender said so."""
+        return resume(self._stream)
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes.
@@ -158,19 +207,27 @@ class Reading:
             Failed: too large, not valid, or a second answer.
         """
         self.size += len(chunk)
-        if self.size > self._limit:
-            raise too_large()
         for event in self._stream.feed(chunk):
             if event.type != "message":
                 self.passed_over += 1
             elif event.data:
-                self._take(parse(event.data))
+                self._take(parse(event.data), len(event.data))
+        if self.size - self._beside > self._limit:
+            raise too_large()
 
-    def _take(self, value: Any) -> None:
+    def _take(self, value: Any, size: int) -> None:
         message = response_to(value, self._wanted)
         if message is None:
-            self.passed_over += 1
+            self._hear(value, size)
         elif self.message is not None:
             raise invalid("it answers twice")
         else:
             self.message = message
+
+    def _hear(self, message: JsonObject, size: int) -> None:
+        self.told += 1
+        self._beside += size
+        if self.told > BESIDE_EVENTS or self._beside > BESIDE_BYTES:
+            raise invalid("it says far too much beside its answer")
+        if self.message is not None or self._listener is None or not self._listener.hear(message):
+            self.passed_over += 1

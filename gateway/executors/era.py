@@ -9,9 +9,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from gateway.channel import About
 from gateway.errors import Failed
 from gateway.executors.answer import Answer
-from gateway.executors.messages import error_code, result_of
+from gateway.executors.messages import error_code
+from gateway.executors.results import about_of, result_of
 from gateway.model import Code
 from gateway.wire.jsonrpc import METHOD_NOT_FOUND
 from gateway.wire.mcp import HEADER_MISMATCH, LATEST_MODERN, LEGACY, MISSING_CAPABILITY, UNSUPPORTED_VERSION
@@ -23,18 +25,22 @@ class Verdict:
 
     modern: bool
     legacy: bool | None = None
+    early: bool = False
+    """Whether that handshake needed the transport of 2024-11-05."""
 
 
 class Era:
     """The verdict on one origin. A failed probe leaves none."""
 
-    __slots__ = ("_ask", "_lock", "known")
+    __slots__ = ("_ask", "_lock", "about", "known")
 
     def __init__(self, ask: Callable[[], Awaitable[Answer]]) -> None:
         """`ask` sends `server/discover` in the modern manner."""
         self._ask = ask
         self._lock = asyncio.Lock()
         self.known: Verdict | None = None
+        self.about: About | None = None
+        """What the upstream says of itself, where it has said it."""
 
     async def find(self) -> Verdict:
         """The verdict, probed for if there is none.
@@ -53,16 +59,18 @@ class Era:
                     self.known = Verdict(modern=False)
                 else:
                     self.known = judge(answer)
+                    if self.known.modern and answer.message is not None and "result" in answer.message:
+                        self.about = about_of(answer.message["result"], LATEST_MODERN)
             return self.known
 
     def forget(self) -> None:
         """Probe again before the next request."""
-        self.known = None
+        self.known = self.about = None
 
-    def learned(self, *, legacy: bool) -> None:
+    def learned(self, *, legacy: bool, early: bool = False) -> None:
         """A handshake was accepted or refused."""
         if self.known is not None:
-            self.known = replace(self.known, legacy=legacy)
+            self.known = replace(self.known, legacy=legacy, early=early)
 
 
 def judge(answer: Answer) -> Verdict:

@@ -9,8 +9,8 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ from pyreqwest.request import StreamRequest
 from pyreqwest.response import Response
 
 from gateway.errors import Failed
-from gateway.executors.answer import Answer, invalid, read_error, read_json, read_stream, too_large
+from gateway.executors.answer import Answer, Listener, invalid, read_error, read_json, read_stream, too_large
 from gateway.executors.backoff import Backoff
 from gateway.model import Code
 
@@ -43,7 +43,7 @@ DRAIN_SECONDS = 10.0
 _FIRST_BYTES = 1
 """The client hands a response over once this much of its body is there: more would hold back an open event stream,
 none would cost each short answer another wake-up."""
-_TELL = timedelta(seconds=10)
+_TELL = 10.0
 _NOT_SENT = "client error (Connect)"
 """The cause that proves no byte of the request left. The exception's class does not: the client's ConnectError is
 also raised when a connection breaks after the request was sent."""
@@ -66,46 +66,76 @@ class Pool:
         self._backoff = Backoff(clock, jitter)
         self._secrets = _secrets(url, headers)
         self._closed = False
-        self._asked = 0
+        self._waited_for = 0
         self._drained: asyncio.Event | None = None
 
-    async def ask(self, body: bytes, headers: Mapping[str, str], wanted: str, limit: int, seconds: float) -> Answer:
+    async def ask(
+        self,
+        body: bytes,
+        headers: Mapping[str, str],
+        wanted: str,
+        limit: int,
+        seconds: float | None,
+        listener: Listener | None = None,
+        *,
+        verb: str = "POST",
+    ) -> Answer:
         """Send one request and read the response to it, within `limit` bytes and `seconds`. `wanted` is its id.
 
         The client's own deadline is used because it costs nothing here; asyncio's costs a tenth of the whole call.
+        None is for whoever has one that moves. By `GET` whoever asked before comes back for the answer.
 
         Raises:
             Failed: no answer; `unknown` unless it is certain that the request did not run.
         """
         started = self._due()
-        request = self._request("POST", body, headers, timedelta(seconds=seconds))
-        self._asked += 1
+        request = self._request(verb, body, headers, seconds)
+        self._waited_for += 1
         try:
             async with request as response:
                 self._backoff.succeeded()
-                return await self._read(response, wanted, limit)
+                return await self._read(response, wanted, limit, listener)
         except PyreqwestError as error:
             raise self._failed(error, started) from None
         except ValueError:  # what the client says of a header that is no text
             raise invalid("one of its headers is not ASCII") from None
         finally:
-            self._asked -= 1
-            if not self._asked and self._drained is not None:
+            self._waited_for -= 1
+            if not self._waited_for and self._drained is not None:
                 self._drained.set()
 
-    async def tell(self, method: str, body: bytes, headers: Mapping[str, str]) -> int:
-        """Send what has no answer (a notification, the end of a session); the status."""
+    async def tell(self, method: str, body: bytes, headers: Mapping[str, str], url: Url | None = None) -> int:
+        """Send what has no answer (a notification, the end of a session); the status. `url` is of this origin.
+
+        Raises:
+            Failed: it did not arrive.
+        """
         started = self._due()
         try:
-            async with self._request(method, body, headers, _TELL) as response:
+            async with self._request(method, body, headers, _TELL, url) as response:
                 self._backoff.succeeded()
                 return response.status
         except PyreqwestError as error:
             raise self._failed(error, started) from None
 
+    @asynccontextmanager
+    async def open(self, verb: str, body: bytes, headers: Mapping[str, str]) -> AsyncIterator[Response]:
+        """A response that stays open for as long as whoever asked reads it: a stream that answers no call.
+
+        Raises:
+            Failed: it could not be had, or it broke.
+        """
+        started = self._due()
+        try:
+            async with self._request(verb, body, headers, None, first_bytes=0) as response:
+                self._backoff.succeeded()
+                yield response
+        except PyreqwestError as error:
+            raise self._failed(error, started) from None
+
     async def drain(self) -> None:
         """Wait until no answer is waited for, or for long enough."""
-        if self._asked:
+        if self._waited_for:
             self._drained = asyncio.Event()
             with suppress(TimeoutError):
                 async with asyncio.timeout(DRAIN_SECONDS):
@@ -116,29 +146,44 @@ class Pool:
         self._closed = True
         await self._client.close()
 
+    def neighbour(self, reference: str) -> Url | None:
+        """Another address of this origin, by the parser that dials; None where it is one of somebody else's."""
+        try:
+            url = self._url.join(reference)
+        except ValueError:
+            return None
+        ours = url.origin_ascii == self._url.origin_ascii and url.username == self._url.username
+        return url if ours and url.password == self._url.password else None
+
     def scrubbed(self, text: str) -> str:
         """An upstream's words for the operator, without our own credentials should it repeat them."""
         for secret in self._secrets:
             text = text.replace(secret, "***")
         return text[:2000]
 
-    def _request(self, method: str, body: bytes, headers: Mapping[str, str], within: timedelta) -> StreamRequest:
+    def _request(
+        self,
+        method: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        seconds: float | None,
+        url: Url | None = None,
+        first_bytes: int = _FIRST_BYTES,
+    ) -> StreamRequest:
         """A request that is whole but not sent."""
         try:
-            return (
-                self._client.request(method, self._url)
-                .headers(headers)
-                .timeout(within)
-                .body_bytes(body)
-                .streamed_read_buffer_limit(_FIRST_BYTES)
-                .build_streamed()
-            )
+            builder = self._client.request(method, self._url if url is None else url).headers(headers)
+            if seconds is not None:
+                builder = builder.timeout(timedelta(seconds=seconds))
+            if method != "GET":
+                builder = builder.body_bytes(body)
+            return builder.streamed_read_buffer_limit(first_bytes).build_streamed()
         except ValueError as error:
             # Its text quotes the value, which may be an argument.
             detail = type(error).__name__
             raise Failed(Code.UPSTREAM_INVALID, "the request could not be formed", detail=detail) from None
 
-    async def _read(self, response: Response, wanted: str, limit: int) -> Answer:
+    async def _read(self, response: Response, wanted: str, limit: int, listener: Listener | None) -> Answer:
         status = response.status
         encoding = response.get_header("content-encoding")
         if encoding is not None and encoding.strip().lower() != "identity":
@@ -156,8 +201,9 @@ class Pool:
             message, size = await read_json(response.body_reader, wanted, limit)
             return Answer(status, message, size, session=session)
         if media == "text/event-stream":
-            reading = await read_stream(response.body_reader, wanted, limit)
-            return Answer(status, reading.message, reading.size, reading.passed_over, session)
+            reading = await read_stream(response.body_reader, wanted, limit, listener)
+            come_back = reading.resume if reading.message is None else None
+            return Answer(status, reading.message, reading.size, reading.passed_over, session, come_back)
         raise invalid("its media type is neither JSON nor an event stream")
 
     def _due(self) -> float:
@@ -197,27 +243,48 @@ class AuthorizedPool(Pool):
         super().__init__(url, headers, clock, jitter)
         self._authorization = authorization
 
-    async def ask(self, body: bytes, headers: Mapping[str, str], wanted: str, limit: int, seconds: float) -> Answer:
+    async def ask(
+        self,
+        body: bytes,
+        headers: Mapping[str, str],
+        wanted: str,
+        limit: int,
+        seconds: float | None,
+        listener: Listener | None = None,
+        *,
+        verb: str = "POST",
+    ) -> Answer:
         """As a pool does, with the login of the moment; once more with another where the upstream refuses that one."""
         started = self._due()
+        deadline = None if seconds is None else started + seconds
         held = self._authorization
         if started >= held.due:
-            await self._renewed("", started + seconds)
+            await self._renewed("", deadline)
         bearer = held.bearer
-        left = started + seconds - self._clock()
-        answer = await super().ask(body, {**headers, "authorization": bearer}, wanted, limit, left)
+        signed, left = {**headers, "authorization": bearer}, self._left(deadline)
+        answer = await super().ask(body, signed, wanted, limit, left, listener, verb=verb)
         if answer.status != 401:
             return answer
         # "Invalid or expired tokens MUST receive a HTTP 401 response": the request was turned away at the door, so
         # sending it again is no second effect. Twice turned away, it stays so.
-        await self._renewed(bearer, started + seconds)
-        left = max(0.001, started + seconds - self._clock())
-        return await super().ask(body, {**headers, "authorization": held.bearer}, wanted, limit, left)
+        await self._renewed(bearer, deadline)
+        signed, left = {**headers, "authorization": held.bearer}, self._left(deadline)
+        return await super().ask(body, signed, wanted, limit, left, listener, verb=verb)
 
-    async def tell(self, method: str, body: bytes, headers: Mapping[str, str]) -> int:
+    async def tell(self, method: str, body: bytes, headers: Mapping[str, str], url: Url | None = None) -> int:
         """As a pool does, with the login of the moment, however old: nobody waits for this."""
-        bearer = self._authorization.bearer
-        return await super().tell(method, body, {**headers, "authorization": bearer} if bearer else headers)
+        return await super().tell(method, body, self._signed(headers), url)
+
+    @asynccontextmanager
+    async def open(self, verb: str, body: bytes, headers: Mapping[str, str]) -> AsyncIterator[Response]:
+        """As a pool does; a login that is due is renewed, and one that is refused is left to the next attempt."""
+        if self._clock() >= self._authorization.due:
+            await self._renewed("", self._clock() + _TELL)
+        refused = self._authorization.bearer
+        async with super().open(verb, body, self._signed(headers)) as response:
+            if response.status == 401:
+                await self._renewed(refused, self._clock() + _TELL)
+            yield response
 
     def scrubbed(self, text: str) -> str:
         """As a pool does, and without the tokens of now and before."""
@@ -228,19 +295,26 @@ class AuthorizedPool(Pool):
         await super().close()
         await self._authorization.close()
 
-    async def _renewed(self, refused: str, deadline: float) -> None:
+    def _signed(self, headers: Mapping[str, str]) -> Mapping[str, str]:
+        bearer = self._authorization.bearer
+        return {**headers, "authorization": bearer} if bearer else headers
+
+    def _left(self, deadline: float | None) -> float | None:
+        return None if deadline is None else max(0.001, deadline - self._clock())
+
+    async def _renewed(self, refused: str, deadline: float | None) -> None:
         try:
-            async with asyncio.timeout(max(0.001, deadline - self._clock())):
+            async with asyncio.timeout(self._left(deadline)):
                 await self._authorization.renew(refused)
         except TimeoutError:
             reason = "the upstream's authorisation server did not answer in time"
             raise Failed(Code.UPSTREAM_TIMEOUT, reason) from None
 
-    async def _read(self, response: Response, wanted: str, limit: int) -> Answer:
+    async def _read(self, response: Response, wanted: str, limit: int, listener: Listener | None) -> Answer:
         if response.status == 403 and (scope := _scope_needed(response)):
             detail = f"HTTP 403: it needs the scope {scope!r}; add it to oauth.scopes and log in again"
             raise Failed(Code.UPSTREAM_UNAVAILABLE, "the upstream refused the gateway's credentials", detail=detail)
-        return await super()._read(response, wanted, limit)
+        return await super()._read(response, wanted, limit, listener)
 
 
 def _scope_needed(response: Response) -> str:

@@ -1,4 +1,4 @@
-"""An upstream over streamable HTTP, of either era.
+"""An upstream over HTTP, of either era.
 
 Not a judge: what it runs was allowed, and its intent is durable. A request is sent once; the only ones ever repeated
 are those that a 404 on their session, or a 401 on the gateway's own login, proves not to have run.
@@ -8,33 +8,26 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
-from itertools import count
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
+from gateway.channel import SILENT, About, Channel, Tell
 from gateway.errors import Failed
 from gateway.executors.answer import Answer
-from gateway.executors.era import Era, Verdict
-from gateway.executors.messages import (
-    SPOKEN_BY_BOTH,
-    Request,
-    check_tool_result,
-    error_code,
-    legacy,
-    modern,
-    notification,
-    passed_on,
-    result_of,
-)
-from gateway.executors.pages import every_tool
+from gateway.executors.exchange import Exchange
+from gateway.executors.feeds import OURS, Feed, Feeds
+from gateway.executors.leg import Leg
+from gateway.executors.messages import Request, asked, error_code, passed_on
+from gateway.executors.pages import every
 from gateway.executors.pool import AuthorizedPool, Pool
-from gateway.executors.sessions import Owner, Session, Sessions
-from gateway.model import Code, Digest, JsonObject, Limits, Outcome, Pin, Proposal
+from gateway.executors.results import check, result_of
+from gateway.kinds import LIST_METHODS, Kind, Listed
+from gateway.model import Code, Digest, JsonObject, Limits, Outcome, Pin, Principal, Proposal
 from gateway.settings import UpstreamSettings
+from gateway.wire.jsonrpc import METHOD_NOT_FOUND
 from gateway.wire.mcp import (
     LATEST_MODERN,
-    MODERN,
+    NAMED_BY,
     ParamHeader,
     invalid_annotation,
     param_headers,
@@ -46,29 +39,10 @@ if TYPE_CHECKING:  # the SDK behind it takes longer to import than all of this
     from gateway.executors.oauth.authorization import Authorization
 
 _MOST_TEMPLATES = 20_000
-_OURS: Owner = ("", "")
-"""Owner of the gateway's own session; no principal has an empty name."""
 _LIST_LIMITS = Limits(timeout_s=60, result_bytes=16 * 2**20)
-_DOUBTFUL = frozenset({400, 404, 405, 406, 410, 426})
-_WITHDRAWAL_SECONDS = 0.5
+_CAPABILITY: Final = {Listed.RESOURCES: "resources", Listed.TEMPLATES: "resources", Listed.PROMPTS: "prompts"}
 
-T = TypeVar("T")
 logger = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Attempt:
-    """How far one call got: whether the request for its effect may have left, and how to withdraw it."""
-
-    deadline: float
-    """Monotonic."""
-    sent: bool = False
-    ident: str = ""
-    session: Session | None = None
-
-    def left(self) -> float:
-        """Seconds until the deadline."""
-        return max(0.001, self.deadline - time.monotonic())
 
 
 class Remote:
@@ -88,7 +62,6 @@ class Remote:
     ) -> None:
         assert settings.url is not None
         self.name = name
-        self.changed = False
         self.dropped: tuple[str, ...] = ()
         """Tools of the last list that the specification makes a client leave out."""
         self._limits = limits
@@ -97,35 +70,49 @@ class Remote:
             if authorization is None
             else AuthorizedPool(settings.url, settings.headers, authorization, clock, jitter)
         )
-        self._sessions = Sessions(self._pool, clock)
-        self._era = Era(self._discover)
-        self._numbers = count(1)
-        self._closing = False
+        self._feeds = Feeds()
+        self._leg = Leg(self._pool, self._feeds, limits, clock)
         self._templates: dict[tuple[Digest, str], tuple[dict[str, str], tuple[ParamHeader, ...]]] = {}
 
     def __repr__(self) -> str:
         return f"Remote({self.name!r})"
 
-    async def execute(self, proposal: Proposal, limits: Limits) -> Outcome:
-        """Run one call. HOT.
+    @property
+    def changed(self) -> bool:
+        """Whether it said that one of its lists is another; a new list of tools makes it False."""
+        return self._feeds.changed
+
+    @changed.setter
+    def changed(self, changed: bool) -> None:
+        self._feeds.changed = changed
+
+    async def execute(self, proposal: Proposal, limits: Limits, channel: Channel = SILENT) -> Outcome:
+        """Run one proposal. HOT.
 
         Raises:
             Failed: there is no result to give.
         """
         started = time.monotonic()
-        attempt = Attempt(started + limits.timeout_s)
+        exchange = Exchange(limits, channel, self._leg.beside)
         try:
-            answer = await self._ask(self._request(proposal, limits), attempt)
+            with exchange.deadline:
+                answer = await self._leg.ask(self._request(proposal, limits), exchange)
             result = result_of(answer, self._pool.scrubbed)
-            tool_error = check_tool_result(result)
+            tool_error = check(proposal.call.kind, result)
         except Failed as failed:
             if failed.code is Code.UPSTREAM_TIMEOUT:
-                await self._withdraw(attempt)
-            raise _known(failed, attempt) from None
+                self._leg.withdraw(exchange, "timed out")
+            raise _known(failed, exchange) from None
+        except asyncio.CancelledError:
+            self._leg.withdraw(exchange, "cancelled")
+            raise
         except Exception as error:  # noqa: BLE001 - the executor's boundary: whatever broke, the run gets an ending
             detail = self._pool.scrubbed(repr(error))
-            raise Failed(Code.UPSTREAM_INVALID, "the call broke off", detail=detail, unknown=attempt.sent) from None
-        evidence: JsonObject = {"era": attempt.session.version if attempt.session else LATEST_MODERN}
+            raise Failed(Code.UPSTREAM_INVALID, "the call broke off", detail=detail, unknown=exchange.sent) from None
+        finally:
+            if exchange.asks:
+                exchange.end()
+        evidence: JsonObject = {"era": exchange.version}
         if answer.passed_over:
             evidence["passed_over"] = answer.passed_over
         return Outcome(result, answer.size, int((time.monotonic() - started) * 1e6), tool_error, evidence)
@@ -136,13 +123,47 @@ class Remote:
         Raises:
             Failed: the list could not be had whole.
         """
-        deadline = time.monotonic() + self._limits.timeout_s
-        try:
-            tools = await self._pages(deadline)
-        except Failed as failed:
-            raise _known(failed, Attempt(deadline)) from None
-        verdict = self._era.known
+        self.changed = False
+        tools = await self._pages(Listed.TOOLS)
+        verdict = self._leg.verdict
         return self._mirrorable(tools) if verdict is None or verdict.modern else tools
+
+    async def listed(self, what: Listed) -> list[JsonObject]:
+        """Another of its lists; empty, without asking, where it declares no such capability.
+
+        Raises:
+            Failed: the list could not be had whole.
+        """
+        if what is Listed.TOOLS:
+            return await self.tools()
+        if _CAPABILITY[what] not in (await self.about()).capabilities:
+            return []
+        return await self._pages(what)
+
+    async def about(self) -> About:
+        """What it says of itself; asked once, and again when its era is in doubt.
+
+        Raises:
+            Failed: it could not be asked.
+        """
+        exchange = self._leg.exchange()
+        try:
+            with exchange.deadline:
+                exchange.deadline.watch()
+                return await self._leg.about()
+        except Failed as failed:
+            raise _known(failed, exchange) from None
+
+    async def feed(self, owner: Principal | None, session: str, uris: tuple[str, ...], tell: Tell) -> None:
+        """Tell what it notifies of by itself, until cancelled.
+
+        Raises:
+            Failed: it could not be asked, offers nothing of it, or its stream ended.
+        """
+        try:
+            await self._leg.feed(Feed(OURS if owner is None else (owner.id, session), uris, tell))
+        except Failed as failed:  # nothing had an effect that matters
+            raise Failed(failed.code, failed.reason, detail=failed.detail) from None
 
     def stderr_tail(self) -> str:
         """Nothing: it is no process of ours."""
@@ -150,29 +171,25 @@ class Remote:
 
     async def sweep(self) -> None:
         """End what is idle; to be called now and then."""
-        await self._sessions.sweep()
+        await self._leg.sweep()
 
     async def close(self) -> None:
         """Take no more calls, let those under way end for a while, then end sessions and connections."""
-        self._closing = True
-        await self._pool.drain()
-        await self._sessions.close()
-        await self._pool.close()
+        await self._leg.close()
 
     def _request(self, proposal: Proposal, limits: Limits) -> Request:
         call, pin = proposal.call, proposal.pin
-        headers, declared = self._templates.get((pin.digest, pin.name)) or self._template(pin)
-        if declared:
-            headers = {**headers, **render_params(declared, call.arguments)}
-        return Request(
-            "tools/call",
-            {"name": pin.name, "arguments": call.arguments},
-            passed_on(call.meta) if call.meta else {},
-            headers,
-            (call.principal.id, call.session),
-            call.era,
-            limits.result_bytes,
-        )
+        method, params = asked(proposal)
+        if call.kind == Kind.TOOL:
+            headers, declared = self._templates.get((pin.digest, pin.name)) or self._template(pin)
+            if declared:
+                headers = {**headers, **render_params(declared, call.arguments)}
+        else:
+            named = params.get(NAMED_BY.get(method, ""))
+            headers = upstream_headers(LATEST_MODERN, method, named if type(named) is str else None)
+        meta = passed_on(call.meta) if call.meta else {}
+        owner = (call.principal.id, call.session)
+        return Request(method, params, meta, headers, owner, call.era, limits.result_bytes)
 
     def _template(self, pin: Pin) -> tuple[dict[str, str], tuple[ParamHeader, ...]]:
         """The headers that each call of a tool shares, and those its arguments add."""
@@ -183,99 +200,23 @@ class Remote:
         self._templates[pin.digest, pin.name] = template
         return template
 
-    async def _ask(self, request: Request, attempt: Attempt) -> Answer:
-        """Send a request in the client's era where the upstream speaks it, else in the upstream's. HOT."""
-        if self._closing:
-            raise Failed(Code.UPSTREAM_UNAVAILABLE, "the gateway no longer serves this upstream")
-        verdict = self._era.known
-        if verdict is None:
-            verdict = await _within(attempt, self._era.find())
-        if not verdict.modern or (request.era not in MODERN and verdict.legacy is not False):
-            session = self._sessions.current(request.owner)
-            if session is None:
-                session = await _within(attempt, self._session(request.owner, verdict))
-            if session is not None:
-                return await self._ask_in(session, request, attempt)
-        attempt.ident = f"bascule-{next(self._numbers)}"
-        body = modern(attempt.ident, request)
-        attempt.sent = True
-        answer = await self._pool.ask(body, request.headers, attempt.ident, request.limit, attempt.left())
-        if answer.status != 200 and _doubtful(answer):
-            self._era.forget()
-        return answer
-
-    async def _session(self, owner: Owner, verdict: Verdict) -> Session | None:
-        """The owner's legacy session; None where the upstream speaks only the modern era."""
-        try:
-            session = await self._sessions.of(owner)
-        except Failed as failed:
-            if not verdict.modern or failed.code is not Code.UPSTREAM_INVALID:
-                if verdict.legacy is None:
-                    self._era.forget()
-                raise
-            session = None  # a modern server may answer a handshake with anything
-        if session is None and not verdict.modern:
-            self._era.forget()
-            raise Failed(Code.UPSTREAM_UNAVAILABLE, "there is no MCP server at the upstream's address")
-        if verdict.legacy is None:
-            self._era.learned(legacy=session is not None)
-        return session
-
-    async def _ask_in(self, session: Session, request: Request, attempt: Attempt) -> Answer:
-        answer = await self._ask_once(session, request, attempt)
-        if answer.status == 404 and session.id is not None:
-            # "When a client receives HTTP 404 in response to a request containing an Mcp-Session-Id, it MUST start
-            # a new session": the upstream dropped the request unread, so sending it again is no second effect.
-            attempt.sent = False
-            self._sessions.forget(request.owner, session)
-            renewed = await _within(attempt, self._sessions.of(request.owner))
-            if renewed is None:
-                self._era.forget()
-                raise Failed(Code.UPSTREAM_UNAVAILABLE, "the upstream ended the session and opens no other")
-            answer = await self._ask_once(renewed, request, attempt)
-        return answer
-
-    async def _ask_once(self, session: Session, request: Request, attempt: Attempt) -> Answer:
-        attempt.ident, attempt.session = f"bascule-{next(self._numbers)}", session
-        body = legacy(attempt.ident, request)
-        session.busy += 1
-        attempt.sent = True
-        try:
-            answer = await self._pool.ask(
-                body, session.headers(request.method), attempt.ident, request.limit, attempt.left()
-            )
-        finally:
-            session.busy -= 1
-        if answer.status != 200 and _doubtful(answer):
-            self._sessions.forget(request.owner, session)
-        return answer
-
-    async def _withdraw(self, attempt: Attempt) -> None:
-        """Tell a legacy upstream that nobody waits any more; a modern one sees the stream close."""
-        if attempt.session is None or not attempt.sent:
-            return
-        params = {"requestId": attempt.ident, "reason": "timed out"}
-        method = "notifications/cancelled"
-        try:
-            async with asyncio.timeout(_WITHDRAWAL_SECONDS):
-                await self._pool.tell("POST", notification(method, params), attempt.session.headers(method))
-        except (Failed, TimeoutError):
-            return
-
-    async def _discover(self) -> Answer:
-        headers = upstream_headers(LATEST_MODERN, "server/discover")
-        request = Request("server/discover", {}, {}, headers, _OURS, LATEST_MODERN, self._limits.result_bytes)
-        ident = f"bascule-{next(self._numbers)}"
-        return await self._pool.ask(modern(ident, request), headers, ident, request.limit, self._limits.timeout_s)
-
-    async def _pages(self, deadline: float) -> list[JsonObject]:
-        headers = upstream_headers(LATEST_MODERN, "tools/list")
+    async def _pages(self, what: Listed) -> list[JsonObject]:
+        method = LIST_METHODS[what]
+        headers = upstream_headers(LATEST_MODERN, method)
+        exchange = self._leg.exchange()
 
         async def ask(params: JsonObject, limit: int) -> Answer:
-            request = Request("tools/list", params, {}, headers, _OURS, LATEST_MODERN, limit)
-            return await self._ask(request, Attempt(deadline))
+            request = Request(method, params, {}, headers, OURS, LATEST_MODERN, limit)
+            answer = await self._leg.ask(request, exchange)
+            if what is Listed.TEMPLATES and not params and error_code(answer) == METHOD_NOT_FOUND:
+                return Answer(200, {"result": {what.value: []}})  # resources without templates need no such method
+            return answer
 
-        return await every_tool(ask, self._limits.result_bytes, self._pool.scrubbed)
+        try:
+            with exchange.deadline:
+                return await every(what, ask, self._limits.result_bytes, self._pool.scrubbed)
+        except Failed as failed:
+            raise Failed(failed.code, failed.reason, detail=failed.detail) from None  # a list changes nothing
 
     def _mirrorable(self, tools: list[JsonObject]) -> list[JsonObject]:
         """Without the tools whose header annotations are invalid: a client of the modern era MUST drop them."""
@@ -290,22 +231,8 @@ class Remote:
         return kept
 
 
-async def _within(attempt: Attempt, step: Coroutine[Any, Any, T]) -> T:
-    """A step before the request for the effect, which may wait for others: bounded by the call's own deadline."""
-    try:
-        async with asyncio.timeout(attempt.left()):
-            return await step
-    except TimeoutError:
-        raise Failed(Code.UPSTREAM_TIMEOUT, "the upstream did not answer in time") from None
-
-
-def _doubtful(answer: Answer) -> bool:
-    """Whether an answer casts doubt on the era or the session that the request relied on."""
-    return answer.status in _DOUBTFUL and error_code(answer) not in SPOKEN_BY_BOTH
-
-
-def _known(failed: Failed, attempt: Attempt) -> Failed:
+def _known(failed: Failed, exchange: Exchange) -> Failed:
     """What failed before the request for the effect was sent did nothing: its ending is known."""
-    if failed.unknown and not attempt.sent:
-        return Failed(failed.code, failed.reason, detail=failed.detail)
+    if failed.unknown and not exchange.sent:
+        return Failed(failed.code, failed.reason, detail=failed.detail, fault=failed.fault)
     return failed

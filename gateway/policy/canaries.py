@@ -68,6 +68,7 @@ def _call(principal: str, args: JsonObject) -> JsonObject:
         "time": "2026-01-01T00:00:00Z",
         "call": {"kind": "tool", "protocol": "mcp", "era": "2026-07-28", "transport": "http"},
         "principal": {"id": principal, "tenant": "default", "roles": labels, "person": None, "chain": []},
+        "upstream": "canary",
         "tool": _tool("canary"),
         "args": args,
         "typed": {},
@@ -108,5 +109,6 @@ def _tool(name: str) -> JsonObject:
         "upstream": "canary",
         "name": name,
         "pin": "sha256:" + "0" * 64,
+        "sandbox": "",
         "manifest": {**manifest, "labels": [], "destinations": []},
     }

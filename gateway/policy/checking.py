@@ -11,6 +11,7 @@ from pathlib import Path
 import orjson
 
 from gateway.errors import ConfigError
+from gateway.kinds import Kind
 from gateway.model import Point
 from gateway.policy import bundle, folder, judges, layers, loops, reads
 from gateway.policy.fields import Fields, Schema
@@ -20,7 +21,7 @@ from gateway.policy.syntax import Body, Module, Rule
 
 __all__ = ["Finding", "check"]
 
-CONDITIONS = ("principal", "tool")
+CONDITIONS = ("principal", "upstream", *Kind)
 """The parts of the input of which an `allow` should ask one."""
 
 
@@ -109,7 +110,7 @@ def _unconditional(modules: tuple[Module, ...], entries: set[str], reach: Reach)
             continue
         for rule in module.rules:
             if rule.head[0] == "allow" and not all(_asks(module, rule, body, reach, asking) for body in rule.bodies):
-                problem = "this allows whoever asks for whatever tool: no condition on the principal or the tool"
+                problem = "this allows whoever asks for whatever there is: no condition on the principal or the tool"
                 fix = "ask for input.principal or input.tool, such as `input.tool.name in {…}`"
                 yield Finding(rule.file, rule.line, rule.column, "warning", problem, fix)
 

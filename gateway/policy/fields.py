@@ -251,10 +251,10 @@ def _type(literal: Node) -> str:
 
 def _required(schema: Place, point: Point) -> set[str]:
     """The fields that `if`, `then` and `else` of the schema promise at `point`."""
+    own = _own(schema)
     if "if" not in schema:
-        return set(schema.get("required", ()))
+        return own
     chosen = schema["if"]["properties"]["point"]["const"] == point
-    own = set(schema.get("required", ()))
     return own | (
         _required(schema["then"] if chosen else schema["else"], point) if "else" in schema or chosen else set()
     )
@@ -264,5 +264,10 @@ def _branches(schema: Place) -> set[str]:
     """The fields that belong to some points only."""
     found: set[str] = set()
     for branch in (schema[name] for name in ("then", "else") if name in schema):
-        found |= set(branch.get("required", ())) | _branches(branch)
+        found |= _own(branch) | _branches(branch)
     return found
+
+
+def _own(branch: Place) -> set[str]:
+    """What a branch requires itself, in any of its forms."""
+    return {name for form in (branch, *branch.get("anyOf", ())) for name in form.get("required", ())}

@@ -4,13 +4,27 @@ Nothing here judges, and nothing here reads a result's text: policy sees its siz
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import orjson
 
 from gateway.errors import Refused
-from gateway.model import Check, Code, Facts, JsonObject, Outcome, Pin, Principal, Proposal, TypedValue
+from gateway.kinds import Kind, Listed
+from gateway.model import (
+    Check,
+    Code,
+    Digest,
+    Facts,
+    JsonObject,
+    Manifest,
+    Outcome,
+    Pin,
+    PinState,
+    Principal,
+    Proposal,
+    TypedValue,
+)
 
 VERSION = 1
 LONGEST_POINTER = 512
@@ -21,15 +35,18 @@ SMALLEST_INTEGER = -(2**63)
 
 
 def for_call(proposal: Proposal, facts: Facts) -> JsonObject:
-    """The document of `call`."""
+    """The document of `call`. A proposal that is no tool's has a member of its own kind, and stands under `tool` as one
+    without name and upstream: a rule that allows tools says nothing of it, and no rule meets a member that is missing.
+    """
     call, pin = proposal.call, proposal.pin
-    return {
+    document: JsonObject = {
         "v": VERSION,
         "point": "call",
         "time": facts.time,
-        "call": {"kind": call.kind, "protocol": call.protocol, "era": call.era, "transport": call.transport},
+        "call": {"kind": str(call.kind), "protocol": call.protocol, "era": call.era, "transport": call.transport},
         "principal": _principal(call.principal),
-        "tool": _tool(pin),
+        "upstream": pin.upstream,
+        "tool": _tool(pin) if call.kind == Kind.TOOL else _NO_TOOL,
         "args": call.arguments,
         "typed": {pointer: _typed(value) for pointer, value in proposal.typed.items()} if proposal.typed else {},
         "session": {"labels": facts.labels, "writes": facts.writes, "sources": facts.sources},
@@ -38,6 +55,44 @@ def for_call(proposal: Proposal, facts: Facts) -> JsonObject:
         "budget": {},
         "checks": [_check(check) for check in proposal.checks] if proposal.checks else [],
     }
+    if call.kind != Kind.TOOL:
+        kind = Kind(call.kind)
+        document[kind.value] = _SUBJECTS[kind](proposal)
+    if call.round is not None:
+        document["answers"] = call.round.answers
+    return document
+
+
+def _during(proposal: Proposal) -> JsonObject:
+    """What an upstream asks of a client, and which proposal of that client it was doing."""
+    within = proposal.call.within
+    return {"during": {"kind": within.kind, "name": within.name} if within is not None else None}
+
+
+def _elicitation(proposal: Proposal) -> JsonObject:
+    mode = proposal.call.arguments.get("mode", "form")
+    return {"mode": mode if type(mode) is str else "unknown", **_during(proposal)}
+
+
+def _completion(proposal: Proposal) -> JsonObject:
+    ref, argument = proposal.call.arguments.get("ref"), proposal.call.arguments.get("argument")
+    return {
+        "ref": str(ref.get("type", "")) if type(ref) is dict else "",
+        "name": proposal.pin.name,
+        "argument": str(argument.get("name", "")) if type(argument) is dict else "",
+    }
+
+
+_SUBJECTS: Mapping[Kind, Callable[[Proposal], JsonObject]] = {
+    Kind.RESOURCE: lambda proposal: {"uri": proposal.pin.name},
+    Kind.SUBSCRIPTION: lambda proposal: {"uri": proposal.pin.name},
+    Kind.PROMPT: lambda proposal: {"name": proposal.pin.name},
+    Kind.COMPLETION: _completion,
+    Kind.SAMPLING: _during,
+    Kind.ELICITATION: _elicitation,
+    Kind.ROOTS: _during,
+    Kind.OTHER: lambda proposal: {"method": proposal.pin.name},
+}
 
 
 def for_result(
@@ -66,23 +121,35 @@ def for_result(
 def for_list(
     principal: Principal,
     upstream: str,
-    pins: Iterable[Pin],
+    what: Listed,
+    entries: Iterable[Pin] | Iterable[JsonObject],
     *,
     protocol: str,
     era: str,
     transport: str,
     labels: tuple[str, ...] = (),
 ) -> JsonObject:
-    """The document of `list`: every pin of one upstream. It names no time, because its answer is kept."""
+    """The document of `list`: every entry of one list of one upstream, pins where they are tools, else definitions.
+
+    It names no time, because its answer is kept.
+    """
+    kind, member, shown = _LISTS[what]
     return {
         "v": VERSION,
         "point": "list",
-        "call": {"kind": "tool", "protocol": protocol, "era": era, "transport": transport},
+        "call": {"kind": kind.value, "protocol": protocol, "era": era, "transport": transport},
         "principal": _principal(principal),
         "upstream": upstream,
-        "tools": [_tool(pin) for pin in pins],
+        member: [shown(entry) for entry in entries],
         "session": {"labels": labels},
     }
+
+
+def _named(*members: str) -> Callable[[Any], JsonObject]:
+    def shown(definition: JsonObject) -> JsonObject:
+        return {name: definition[name] for name in members if type(definition.get(name)) is str}
+
+    return shown
 
 
 def encode(document: JsonObject, value_bytes: int) -> tuple[JsonObject, bytes]:
@@ -98,7 +165,7 @@ def encode(document: JsonObject, value_bytes: int) -> tuple[JsonObject, bytes]:
     if encoded and len(encoded) <= value_bytes:
         return document, encoded
     bounded = {**document}
-    for part in ("args", "typed"):
+    for part in ("args", "typed", "answers"):
         if part in document:
             bounded[part] = {key: _bounded(value, value_bytes) for key, value in document[part].items()}
     return bounded, orjson.dumps(bounded)
@@ -130,6 +197,15 @@ def _tool(pin: Pin) -> JsonObject:
             "destinations": manifest.destinations,
         },
     }
+
+
+_NO_TOOL = _tool(Pin("", "", Digest(""), {}, PinState.ACCEPTED, Manifest()))
+_LISTS: Mapping[Listed, tuple[Kind, str, Callable[[Any], JsonObject]]] = {
+    Listed.TOOLS: (Kind.TOOL, "tools", _tool),
+    Listed.RESOURCES: (Kind.RESOURCE, "resources", _named("uri", "name", "mimeType")),
+    Listed.TEMPLATES: (Kind.RESOURCE, "templates", _named("uriTemplate", "name", "mimeType")),
+    Listed.PROMPTS: (Kind.PROMPT, "prompts", _named("name")),
+}
 
 
 def _typed(value: TypedValue) -> JsonObject:

@@ -74,7 +74,7 @@ def guessed(file: str, text: str) -> Module:
 def _joining(point: Point, team: str, name: str) -> str:
     lines = [f"some member in data.{ROOT}.{point}.{team}.{name}"]
     if name == "allow":
-        lines.insert(0, f"input.tool.upstream in data.teams.{team}.upstreams")
+        lines.insert(0, f"input.upstream in data.teams.{team}.upstreams")
     body = "\n".join(f"\t{line}" for line in lines)
     return f"{name} contains member if {{\n{body}\n}}"
 

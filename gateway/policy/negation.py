@@ -12,7 +12,21 @@ from gateway.policy.syntax import Module, Node, name_of, statements
 
 OPERATIONS = frozenset({"call", "arithmetic", "compare", "membership"})
 ALWAYS = frozenset(
-    {"v", "point", "call", "principal", "tool", "session", "task", "checks", "args", "typed", "state", "budget"}
+    {
+        "v",
+        "point",
+        "call",
+        "principal",
+        "upstream",
+        "tool",
+        "session",
+        "task",
+        "checks",
+        "args",
+        "typed",
+        "state",
+        "budget",
+    }
 )
 """The parts of the input that every document of `call` and `result` has (policies/schemas/input.json)."""
 OPEN = frozenset({"args", "typed", "state", "budget"})

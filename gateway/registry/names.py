@@ -64,6 +64,11 @@ def hidden(text: str) -> bool:
     return not text.isprintable() and _HIDDEN.search(text) is not None
 
 
+def without_hidden(text: str) -> str:
+    """The text without the code points that `hidden` finds."""
+    return _HIDDEN.sub("", text)
+
+
 def qualified(upstream: str, name: str) -> str | None:
     """The tool's name on an endpoint that shows several upstreams; None where it cannot be shown there."""
     full = f"{upstream}{SEPARATOR}{name}"

@@ -11,7 +11,7 @@ from math import inf
 from typing import Literal, NoReturn
 
 from gateway.errors import ConfigError, Refused
-from gateway.model import Call, Code, Digest, Endpoint, JsonObject, Mode, Pin, PinState
+from gateway.model import Call, Code, Digest, Endpoint, JsonObject, Manifest, Mode, Pin, PinState
 from gateway.registry import names, offers
 from gateway.registry.drift import Change, PinChange, Problem, difference
 from gateway.registry.lockfile import Entry, Lock, Tools, Version
@@ -33,6 +33,9 @@ class Terms:
     trust: Literal["first_use", "review"] = "first_use"
     sandbox: str = ""
     """As in a pin."""
+
+
+_NO_TERMS = Terms()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,8 @@ class Registry:
         self._seen: dict[str, offers.Seen] = {}
         self._refused: dict[str, tuple[Problem, ...]] = {}
         self._problems: dict[str, tuple[Problem, ...]] = {}
+        self._pins: dict[str, dict[str, Pin]] = {}
+        self._revisions: dict[str, int] = {}
         self.revision = 0
         self.restate(terms, manifests)
 
@@ -76,10 +81,12 @@ class Registry:
         if manifests is not None:
             self._manifests = manifests
         self._looks: dict[str, set[tuple[str, str]]] = {}
-        self._pins: dict[str, dict[str, Pin]] = {}
         self._full: dict[str, Pin] = {}
         self._listings: dict[Endpoint, tuple[Pin, ...]] = {}
         self._shadow_ends = inf
+        for upstream in self._pins.keys() - terms.keys():
+            del self._pins[upstream]
+            self._revisions.pop(upstream, None)
         for upstream in terms:
             self._put_in_force(upstream)
         self.revision += 1
@@ -124,6 +131,22 @@ class Registry:
                 if not endpoint.qualified or names.qualified(upstream, pin.name)
             )
         return listing
+
+    def revision_of(self, upstream: str) -> int:
+        """Changes with every pin of this upstream, and with nothing else; no number comes twice. HOT"""
+        if self._clock() >= self._shadow_ends:
+            self.restate(self._terms, self._manifests)
+        return self._revisions.get(upstream, 0)
+
+    def mode(self, upstream: str) -> Mode:
+        """Whether a refusal is acted on there today."""
+        return self._mode(upstream)
+
+    def stand_in(self, upstream: str, name: str, effects: tuple[str, ...] = ("read",)) -> Pin:
+        """What stands for a pin where no definition is accepted: a resource, a prompt, any other method."""
+        manifest = Manifest(effects=effects, reversal="none" if effects == ("read",) else "unknown")
+        sandbox = self._terms.get(upstream, _NO_TERMS).sandbox
+        return Pin(upstream, name, Digest(""), {}, PinState.ACCEPTED, manifest, self._mode(upstream), sandbox)
 
     def offer(self, upstream: str, definitions: list[JsonObject]) -> tuple[PinChange, ...]:
         """Take an upstream's complete list: pins, drift, what vanished. An unchanged list costs one look at each."""
@@ -232,11 +255,19 @@ class Registry:
         entries = self._entries.get(upstream, {})
         for name in entries:
             self._looks.setdefault(names.glyphs(name), set()).add((upstream, name))
-        for name in self._pins.get(upstream, {}):
+        before = self._pins.get(upstream, {})
+        for name in before:
             self._full.pop(f"{upstream}{names.SEPARATOR}{name}", None)
-        self._pins[upstream] = pins = {}
+        self._pins[upstream] = pins = self._in_force(upstream, entries)
+        self._full |= {full: pin for name, pin in pins.items() if (full := names.qualified(upstream, name))}
+        if pins != before or upstream not in self._revisions:
+            self.revision += 1
+            self._revisions[upstream] = self.revision
+
+    def _in_force(self, upstream: str, entries: Tools) -> dict[str, Pin]:
         if upstream not in self._seen or upstream not in self._terms:
-            return  # a definition may have drifted since the last process saw it
+            return {}  # a definition may have drifted since the last process saw it
+        pins: dict[str, Pin] = {}
         mode, sandbox = self._mode(upstream), self._terms[upstream].sandbox
         for name, entry in sorted(entries.items()):
             if entry.accepted is None or entry.state not in _IN_FORCE or not entry.listed:
@@ -245,11 +276,10 @@ class Registry:
             manifest = self._manifests.of(upstream, name)
             pin = Pin(upstream, name, version.digest, version.definition, entry.state, manifest, mode, sandbox)
             pins[name] = pin
-            if full := names.qualified(upstream, name):
-                self._full[full] = pin
+        return pins
 
     def _mode(self, upstream: str) -> Mode:
-        terms = self._terms.get(upstream, Terms())
+        terms = self._terms.get(upstream, _NO_TERMS)
         if terms.mode is Mode.SHADOW and terms.until is not None:
             day_after = terms.until + timedelta(days=1)
             ends = datetime(day_after.year, day_after.month, day_after.day, tzinfo=UTC).timestamp()

@@ -12,7 +12,9 @@ from gateway.config import Listen, Settings
 from gateway.errors import Malformed
 from gateway.identity.tokens import Authenticator
 from gateway.model import Code, Principal
-from gateway.transports.mcp import JSON, Answer, Front, malformed, not_allowed, nowhere
+from gateway.transports.answers import JSON, Answer, malformed, not_allowed, nowhere
+from gateway.transports.mcp import Front
+from gateway.transports.protocol import StrictProtocol
 from gateway.transports.sessions import Address
 from gateway.wire.jsonrpc import INVALID_REQUEST, error
 
@@ -28,6 +30,8 @@ _NONE: frozenset[bytes] = frozenset()
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "[::1]")
 _TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
 _CLOSE: Final = (b"connection", b"close")
+_LOCAL: Final = frozenset(name.encode() for name in _LOOPBACK)
+_EVENTS: Final = b"text/event-stream"
 _READABLE: Final = (b"application/json", b"application/*", b"*/*")
 
 
@@ -49,7 +53,7 @@ class App:
         self._front.depth = settings.limits.depth
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; a client that left before it had asked gets nothing."""
+        """Answer one request; a client that left before it had asked gets nothing, nor one that had a stream."""
         if scope["type"] != "http" or (answer := await self._answer(scope, receive)) is None:
             return
         headers = list(answer.headers)
@@ -77,8 +81,12 @@ class App:
             principal = self._authenticator.principal(stated, loopback=_from_loopback(scope))
         except Malformed as fault:
             return _unauthenticated(fault, stated)
+        # Older HTTP has no way to say where an answer of unknown length ends.
+        connection = scope.get("connection") if scope.get("http_version") == "1.1" else None
         if scope["method"] == "POST":
-            return await self._post(principal, address, headers, repeated, receive)
+            return await self._post(principal, address, headers, repeated, connection, receive)
+        if scope["method"] == "GET":
+            return await self._front.get(principal, address, headers, connection if _reads_events(headers) else None)
         return self._front.delete(principal, address, headers) if scope["method"] == "DELETE" else not_allowed()
 
     async def _post(
@@ -87,6 +95,7 @@ class App:
         address: Address,
         headers: Mapping[bytes, bytes],
         repeated: frozenset[bytes],
+        connection: StrictProtocol | None,
         receive: Receive,
     ) -> Answer | None:
         if (unreadable := _unreadable(headers, repeated)) is not None:
@@ -96,7 +105,12 @@ class App:
         except Malformed as fault:
             refused = malformed(fault, None)
             return Answer(refused.status, refused.body, (JSON, _CLOSE))  # what is left of it is not read
-        return None if body is None else await self._front.post(principal, address, body, headers, repeated)
+        if body is None:
+            return None
+        reads_events = connection is not None and _reads_events(headers)
+        return await self._front.post(
+            principal, address, body, headers, repeated, connection, reads_events=reads_events
+        )
 
     def _stranger(self, headers: Mapping[bytes, bytes], repeated: frozenset[bytes]) -> Answer | None:
         """Refuse who was led here by a foreign name (DNS rebinding) or a foreign page."""
@@ -108,7 +122,7 @@ class App:
             self._authenticator.failures.count("host")
             return _refuse(421, "this Host is not one of the gateway's names: see listen.hosts")
         origin = headers.get(b"origin")
-        if origin is not None and origin.lower() not in self._origins:
+        if origin is not None and origin.lower() not in self._origins and not _own_page(origin.lower(), host):
             self._authenticator.failures.count("origin")
             return _refuse(403, "this Origin may not use the gateway: see listen.origins")
         return None
@@ -140,6 +154,17 @@ class App:
 def _host_names(listen: Listen) -> frozenset[bytes]:
     own = f"[{listen.host}]" if ":" in listen.host else listen.host
     return frozenset(name.lower().encode() for name in (*_LOOPBACK, own, *listen.hosts))
+
+
+def _own_page(origin: bytes, host: bytes) -> bool:
+    """Whether the page is of this very name and port, on loopback: no foreign name was followed to here."""
+    name, _, port = host.rpartition(b":")
+    return (name if port.isdigit() else host) in _LOCAL and origin in (b"http://" + host, b"https://" + host)
+
+
+def _reads_events(headers: Mapping[bytes, bytes]) -> bool:
+    """Only who names the media type is given it: a wildcard is what clients say that know of no streams."""
+    return _EVENTS in headers.get(b"accept", b"").lower()
 
 
 def _repeated(lines: list[tuple[bytes, bytes]]) -> frozenset[bytes]:

@@ -1,66 +1,40 @@
-"""MCP over one POST or one line of a wrap: which rules judge it, which method it asks for, what its revision answers.
+"""MCP over one POST or one line of a wrap: which rules judge it, in which session it is, how its answer goes out.
 
-Not the judging of calls: what a call or a list comes to is asked of the callables that `Front` is made of.
+Not what its method does (served.py).
 """
 
-import logging
-import secrets
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, NoReturn
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Final
 
-from gateway.errors import JSONRPC_NUMBER, Failed, LogUnavailable, Malformed, Refused
-from gateway.model import Call, Code, Endpoint, JsonObject, Principal, Reply
+from gateway.errors import Malformed
+from gateway.kinds import CANCELLED
+from gateway.model import Code, Endpoint, JsonObject, Principal
+from gateway.transports import served
+from gateway.transports.answers import (
+    ACCEPTED,
+    NOWHERE,
+    Answer,
+    lost_session,
+    malformed,
+    no_handshake,
+    no_session,
+    not_allowed,
+    nowhere,
+    of_fault,
+    unreadable,
+)
+from gateway.transports.protocol import StrictProtocol
+from gateway.transports.requests import Request, Wrapped, own_headers, own_name
+from gateway.transports.served import SESSION_HEADER, Behind, Served
 from gateway.transports.sessions import Address, Session, Sessions
+from gateway.transports.streams import Stream
 from gateway.wire import jsonrpc, mcp
 
-SESSION_HEADER: Final = b"mcp-session-id"
-JSON: Final = (b"content-type", b"application/json")
-NAME_LIMIT: Final = 128
-"""Characters of a session or task that a client may name."""
-NOWHERE: Final = "there is nothing at this address"
-_DECLARED_LIMIT = 16_384
+RESUME_HEADER: Final = b"last-event-id"
+INITIALIZE: Final = "initialize"
+INITIALIZED: Final = "notifications/initialized"
 _NONE: frozenset[bytes] = frozenset()
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One HTTP answer, whole."""
-
-    status: int
-    body: bytes = b""
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-
-
-ACCEPTED: Final = Answer(202)
-
-
-@dataclass(slots=True)
-class Wrapped:
-    """One client behind `bascule wrap`: what HTTP says anew with each message. Only `version` ever changes."""
-
-    principal: Callable[[], Principal]
-    """Who asks, by the settings in force; raises Malformed where they name them no more."""
-    endpoint: Callable[[], Endpoint | None]
-    address: Address
-    session: str
-    """Of all it sends, in either era: a client that changed eras would shed what its session has read."""
-    version: str = ""
-    """The handshake revision it agreed on."""
-
-
-class Request(NamedTuple):
-    """One message from somebody known, to an endpoint that is there."""
-
-    message: jsonrpc.Message
-    principal: Principal
-    endpoint: Endpoint
-    address: Address
-    headers: Mapping[bytes, bytes]
-    transport: str
-    wrapped: Wrapped | None = None
 
 
 class Front:
@@ -70,25 +44,16 @@ class Front:
         self,
         *,
         endpoints: Callable[[str | None, str | None], Endpoint | None],
-        call_tool: Callable[[Call], Awaitable[Reply]],
-        list_tools: Callable[[Principal, Endpoint, str, str], Awaitable[list[JsonObject]]],
-        input_schema: Callable[[Principal, Endpoint, str], Awaitable[JsonObject | None]],
+        behind: Behind,
         server: JsonObject,
-        instructions: str = "",
         depth: int = 64,
         sessions: Sessions | None = None,
     ) -> None:
-        """`input_schema` gives the same object for the same tool each time, and None where the principal
-        may not know of the tool."""
-        self._endpoints, self._call_tool, self._list_tools = endpoints, call_tool, list_tools
-        self._input_schema = input_schema
-        self._declared: dict[int, tuple[JsonObject, tuple[mcp.ParamHeader, ...]]] = {}
-        self._server = server
-        self._about: JsonObject = {"capabilities": {"tools": {}}}
-        if instructions:
-            self._about["instructions"] = instructions
+        self._endpoints = endpoints
         self.depth = depth
         self.sessions = sessions if sessions is not None else Sessions()
+        self._pulse = self.sessions.pulse
+        self._served = Served(behind, server, self.sessions)
 
     async def post(
         self,
@@ -97,40 +62,93 @@ class Front:
         body: bytes,
         headers: Mapping[bytes, bytes],
         repeated: frozenset[bytes] = _NONE,
-        transport: str = "http",
-    ) -> Answer:
-        """Answer one message. `headers` have lower-case names; `repeated` are those that came more than once."""
+        connection: StrictProtocol | None = None,
+        *,
+        reads_events: bool = False,
+    ) -> Answer | None:
+        """Answer one message; None where the answer went out as a stream. `headers` have lower-case names;
+        `repeated` are those that came more than once."""
         ident: jsonrpc.Id = None
+        request: Request | None = None
         try:
             endpoint = self._endpoints(*address)
             if endpoint is None:
                 return nowhere()
             message = jsonrpc.parse(body, depth=self.depth)
+            if isinstance(message, jsonrpc.Response):
+                return self._answered(principal, address, headers, message)
             ident = message.id
             if repeated:
                 mcp.check_repeated(repeated)
-            request = Request(message, principal, endpoint, address, headers, transport)
+            request = Request(message, principal, endpoint, address, headers, "http", self._pulse)
+            request.connection, request.reads_events = connection, reads_events
             stated = headers.get(mcp.VERSION_HEADER)
             version = None if stated is None else stated.decode("latin-1")
             if mcp.is_modern(version, message.params):
-                return await self._modern(request, version)
-            return await self._legacy(request, version)
+                answer = await self._modern(request, version)
+            else:
+                answer = await self._legacy(request)
         except Exception as fault:  # noqa: BLE001 - the transport's boundary: no text of an unforeseen fault leaves
-            return _fault(fault, ident)
+            answer = of_fault(fault, ident)
+        if request is not None and (stream := request.stream) is not None and stream.begun:
+            stream.end(answer.body)
+            return None
+        return answer
 
-    async def line(self, wrapped: Wrapped, message: jsonrpc.Message) -> Answer:
-        """Answer one request of a wrap. It has no headers, so what the rules look for in them is taken from itself."""
+    async def line(self, wrapped: Wrapped, message: jsonrpc.Message) -> Answer | None:
+        """Answer one request of a wrap; None where it was cancelled. It has no headers, so what the rules look for
+        in them is taken from itself."""
+        request: Request | None = None
         try:
-            endpoint = wrapped.endpoint()
-            if endpoint is None:
-                raise Malformed(Code.PARSE, NOWHERE, jsonrpc=jsonrpc.INVALID_REQUEST)
-            principal, headers = wrapped.principal(), _own_headers(message)
-            request = Request(message, principal, endpoint, wrapped.address, headers, "stdio", wrapped)
+            request = self._of_line(wrapped, message)
             if mcp.is_modern(None, message.params):
-                return await self._modern(request, None)
-            return await self._legacy(request, None)
+                answer = await self._modern(request, None)
+            else:
+                answer = await self._legacy(request)
         except Exception as fault:  # noqa: BLE001 - the transport's boundary: no text of an unforeseen fault leaves
-            return _fault(fault, message.id)
+            answer = of_fault(fault, message.id)
+        cancelled = request is not None and request.channel is not None and request.channel.hung_up
+        return None if cancelled else answer
+
+    async def initialized(self, wrapped: Wrapped, message: jsonrpc.Message) -> None:
+        """A wrap's client is ready to be told of changes."""
+        try:
+            request = self._of_line(wrapped, message)
+            request.era, request.session = self._agreed(request)
+            await self._served.watch(request)
+        except Exception as fault:  # noqa: BLE001 - the transport's boundary: a notification has no answer
+            of_fault(fault, None)
+
+    async def get(
+        self, principal: Principal, address: Address, headers: Mapping[bytes, bytes], connection: StrictProtocol | None
+    ) -> Answer | None:
+        """Serve a stream of a session until it ends: its own, or the rest of another where the client says from where.
+
+        There is one of its own at a time, and the newest has it: a client whose connection broke unseen comes for
+        another while we still hold the first, and each message may go to one of them only.
+        """
+        if SESSION_HEADER not in headers or headers.get(mcp.VERSION_HEADER, b"").decode("latin-1") in mcp.MODERN:
+            return not_allowed()
+        try:
+            if (endpoint := self._endpoints(*address)) is None:
+                return nowhere()
+            opened, lost = self._found(principal, address, headers), asyncio.get_running_loop().create_future()
+            if connection is None:
+                raise unreadable()
+            if connection.gone:
+                return None
+            _attach(opened, headers.get(RESUME_HEADER), connection, lost)
+        except Malformed as fault:
+            return malformed(fault, None)
+        if opened.client.lists:
+            request = Request(jsonrpc.Message(None, "", {}), principal, endpoint, address, headers, "http", self._pulse)
+            request.opened, request.era, request.session = opened, opened.client.version, f"mcp:{opened.id}"
+            try:
+                await self._served.watch(request)
+            except Exception as fault:  # noqa: BLE001 - the transport's boundary: the stream is begun, and has other uses
+                of_fault(fault, None)
+        await lost
+        return None
 
     def delete(self, principal: Principal, address: Address, headers: Mapping[bytes, bytes]) -> Answer:
         """End a session of the handshake revisions."""
@@ -138,10 +156,17 @@ class Front:
             return not_allowed()
         stated = headers.get(SESSION_HEADER)
         if stated is None:
-            return malformed(_no_session(), None)
+            return malformed(no_session(), None)
         if not self.sessions.end(principal.id, address, stated.decode("latin-1")):
-            return malformed(_lost_session(), None)
+            return malformed(lost_session(), None)
         return Answer(204)
+
+    def _of_line(self, wrapped: Wrapped, message: jsonrpc.Message) -> Request:
+        endpoint = wrapped.endpoint()
+        if endpoint is None:
+            raise Malformed(Code.PARSE, NOWHERE, jsonrpc=jsonrpc.INVALID_REQUEST)
+        headers = own_headers(message)
+        return Request(message, wrapped.principal(), endpoint, wrapped.address, headers, "stdio", self._pulse, wrapped)
 
     async def _modern(self, request: Request, version: str | None) -> Answer:
         message = request.message
@@ -150,237 +175,88 @@ class Front:
             if version not in mcp.MODERN:
                 mcp.unsupported(version or "")
             return ACCEPTED
-        version = mcp.climb(message.method, message.params, request.headers)
-        if message.method == "tools/call":
-            name, arguments = _named(message.params)
-            if request.wrapped is None and (declared := await self._declared_headers(request, name)):
-                mcp.check_params(declared, arguments, request.headers)
-            return await self._call(request, version, _session(request))
-        if message.method == "tools/list":
-            return await self._list(request, version, _session(request))
-        if message.method == "server/discover":
-            about = {"supportedVersions": list(mcp.MODERN), **self._about}
-            return self._result(request, version, about, cacheable=True)
-        raise _unknown_method()
+        request.era = mcp.climb(message.method, message.params, request.headers)
+        request.session = _session(request)
+        return await served.MODERN.get(message.method, Served.other)(self._served, request)
 
-    async def _legacy(self, request: Request, version: str | None) -> Answer:
+    async def _legacy(self, request: Request) -> Answer:
         message = request.message
-        if message.method == "initialize" and message.id is not None:
-            return self._initialize(request)
-        agreed, session = self._agreed(request, version)
+        if message.method == INITIALIZE and message.id is not None:
+            return await self._served.initialize(request)
+        request.era, request.session = self._agreed(request)
         if message.id is None:
+            if message.method == CANCELLED and request.client is not None:
+                request.client.cancel(message.params.get("requestId"))
             return ACCEPTED
         try:
-            if message.method == "tools/call":
-                return await self._call(request, agreed, session)
-            if message.method == "tools/list":
-                return await self._list(request, agreed, session)
-            if message.method == "ping":
-                return self._result(request, agreed, {}, cacheable=False)
-            raise _unknown_method()
+            return await served.LEGACY.get(message.method, Served.other)(self._served, request)
         except Malformed as fault:
             # Within a session only the JSON-RPC error speaks: 404 would say that the session has ended.
             return malformed(fault, message.id, status=200)
 
-    def _initialize(self, request: Request) -> Answer:
-        """Shake hands. An id the client may have sent is of another session and is not taken over."""
-        asked = request.message.params.get("protocolVersion")
-        if type(asked) is not str:
-            _bad_params("protocolVersion must be a string")
-        version = asked if asked in mcp.LEGACY else mcp.LATEST_LEGACY
-        told = {"protocolVersion": version, "serverInfo": self._server, **self._about}
-        body = jsonrpc.result(request.message.id, told)
-        if request.wrapped is not None:
-            request.wrapped.version = version
-            return Answer(200, body, (JSON,))
-        opened = self.sessions.open(request.principal.id, request.address, version)
-        return Answer(200, body, (JSON, (SESSION_HEADER, opened.id.encode("ascii"))))
-
-    def _agreed(self, request: Request, version: str | None) -> tuple[str, str]:
+    def _agreed(self, request: Request) -> tuple[str, str]:
         """The revision this session agreed on, and what the session is called."""
         if request.wrapped is None:
-            opened = self._opened(request, version)
-            return opened.version, f"mcp:{opened.id}"
-        if not request.wrapped.version:
-            raise _no_handshake()
-        return request.wrapped.version, request.wrapped.session
+            opened = request.opened = self._found(request.principal, request.address, request.headers)
+            return opened.client.version, f"mcp:{opened.id}"
+        if not request.wrapped.client.version:
+            raise no_handshake()
+        return request.wrapped.client.version, request.wrapped.session
 
-    def _opened(self, request: Request, version: str | None) -> Session:
-        stated = request.headers.get(SESSION_HEADER)
+    def _found(self, principal: Principal, address: Address, headers: Mapping[bytes, bytes]) -> Session:
+        stated = headers.get(SESSION_HEADER)
         if stated is None:
-            raise _no_session()
-        opened = self.sessions.find(request.principal.id, request.address, stated.decode("latin-1"))
+            raise no_session()
+        opened = self.sessions.find(principal.id, address, stated.decode("latin-1"))
         if opened is None:
-            raise _lost_session()
-        if version is not None and version != opened.version:
+            raise lost_session()
+        version = headers.get(mcp.VERSION_HEADER)
+        if version is not None and version.decode("latin-1") != opened.client.version:
             mcp.mismatch("the mcp-protocol-version header is not the version this session agreed on")
         return opened
 
-    async def _call(self, request: Request, era: str, session: str) -> Answer:
-        params = request.message.params
-        name, arguments = _named(params)
-        meta = params.get("_meta", {})
-        if type(meta) is not dict:
-            _bad_params("_meta must be an object")
-        task = _own_name(request.principal, meta, "bascule/task") or session
-        call = Call(
-            request.principal,
-            request.endpoint,
-            "tool",
-            name,
-            arguments,
-            "mcp",
-            era,
-            request.transport,
-            session,
-            task,
-            meta,
-        )
-        reply = await self._call_tool(call)
-        if reply.result is not None:
-            return self._result(request, era, reply.result, cacheable=False)
-        error = reply.error or {"code": jsonrpc.INTERNAL_ERROR, "message": "there is no result"}
-        status = mcp.STATUS.get(error["code"], reply.status) if era in mcp.MODERN else reply.status
-        body = jsonrpc.encode({"jsonrpc": "2.0", "id": request.message.id, "error": error})
-        return Answer(status, body, (JSON,))
-
-    async def _list(self, request: Request, era: str, session: str) -> Answer:
-        """All tools in one page, so there is no cursor that a client could have from us."""
-        if request.message.params.get("cursor") is not None:
-            _bad_params("the cursor is not one of ours")
-        tools = await self._list_tools(request.principal, request.endpoint, era, session)
-        return self._result(request, era, {"tools": tools}, cacheable=True)
-
-    def _result(self, request: Request, era: str, result: JsonObject, *, cacheable: bool) -> Answer:
-        shaped = mcp.shape_result(era, result, cacheable=cacheable, server=self._server)
-        return Answer(200, jsonrpc.result(request.message.id, shaped), (JSON,))
-
-    async def _declared_headers(self, request: Request, name: str) -> tuple[mcp.ParamHeader, ...]:
-        schema = await self._input_schema(request.principal, request.endpoint, name)
-        if schema is None:
-            return ()
-        known = self._declared.get(id(schema))
-        if known is None or known[0] is not schema:
-            if len(self._declared) >= _DECLARED_LIMIT:
-                self._declared.clear()
-            # The schema is kept beside its headers, so its id cannot become another's.
-            known = self._declared[id(schema)] = (schema, mcp.param_headers(schema))
-        return known[1]
-
-
-def _named(params: JsonObject) -> tuple[str, JsonObject]:
-    """The tool and the arguments of a `tools/call`."""
-    name, arguments = params.get("name"), params.get("arguments")
-    if type(name) is not str:
-        _bad_params("name must be a string")
-    if arguments is None:
-        arguments = {}
-    elif type(arguments) is not dict:
-        _bad_params("arguments must be an object")
-    if "requestState" in params or "inputResponses" in params:
-        _bad_params("nothing was asked of the client that this call could answer")
-    return name, arguments
+    def _answered(
+        self, principal: Principal, address: Address, headers: Mapping[bytes, bytes], response: jsonrpc.Response
+    ) -> Answer:
+        """Take a client's answer to what it was asked. One that nobody waits for is as welcome."""
+        if headers.get(mcp.VERSION_HEADER, b"").decode("latin-1") in mcp.MODERN:
+            reason = "responses are not accepted: nothing was asked of the client"
+            raise Malformed(Code.PARSE, reason, jsonrpc=jsonrpc.INVALID_REQUEST)
+        self._found(principal, address, headers).client.answer(response)
+        return ACCEPTED
 
 
 def _session(request: Request) -> str:
     """The session of a modern request, which its `_meta` may name."""
-    if named := _own_name(request.principal, request.message.params["_meta"], "bascule/session"):
+    if named := own_name(request.principal, request.message.params["_meta"], "bascule/session"):
         return named
     return f"principal:{request.principal.id}" if request.wrapped is None else request.wrapped.session
 
 
-def _own_headers(message: jsonrpc.Message) -> dict[bytes, bytes]:
-    """The headers that would belong to the message, for rules that compare the two."""
-    meta = message.params.get("_meta")
-    if not message.method.isascii():
-        raise _unknown_method()
-    headers = {mcp.METHOD_HEADER: message.method.encode("ascii")}
-    if type(meta) is dict and mcp.META_VERSION in meta:
-        version = _text(meta, mcp.META_VERSION)
-        if not version.isascii():
-            mcp.unsupported(version)
-        headers[mcp.VERSION_HEADER] = version.encode("ascii")
-    if (named := mcp.NAMED_BY.get(message.method)) in message.params:
-        headers[mcp.NAME_HEADER] = mcp.encode_header(_text(message.params, named)).encode("ascii")
-    return headers
+def _attach(opened: Session, last_id: bytes | None, connection: StrictProtocol, lost: "asyncio.Future[None]") -> None:
+    """Give a connection to a stream of the session."""
 
+    def done() -> None:
+        if not lost.done():
+            lost.set_result(None)
 
-def _text(within: JsonObject, member: str) -> str:
-    if type(value := within[member]) is not str:
-        _bad_params(f"{member} must be a string")
-    return value
-
-
-def _own_name(principal: Principal, meta: Mapping[str, Any], key: str) -> str | None:
-    """What the client calls its session or task, under its principal: nobody can name another's.
-
-    Principal names hold no colon (settings.py), so the parts cannot run into each other.
-    """
-    if key not in meta:
-        return None
-    value = meta[key]
-    if type(value) is not str or not value.isprintable() or not 0 < len(value) <= NAME_LIMIT:
-        _bad_params(f"_meta {key} must be a printable string of 1 to {NAME_LIMIT} characters")
-    return f"named:{principal.id}:{value}"
-
-
-def _bad_params(reason: str) -> NoReturn:
-    raise Malformed(Code.PARSE, reason, jsonrpc=jsonrpc.INVALID_PARAMS)
-
-
-def _unknown_method() -> Malformed:
-    return Malformed(Code.PARSE, "unknown method", jsonrpc=jsonrpc.METHOD_NOT_FOUND, status=404)
-
-
-def _no_session() -> Malformed:
-    return Malformed(
-        Code.PARSE, "the mcp-session-id header is missing: begin with initialize", jsonrpc=jsonrpc.INVALID_REQUEST
-    )
-
-
-def _no_handshake() -> Malformed:
-    return Malformed(Code.PARSE, "begin with initialize", jsonrpc=jsonrpc.INVALID_REQUEST)
-
-
-def _lost_session() -> Malformed:
-    return Malformed(Code.PARSE, "there is no such session", jsonrpc=jsonrpc.INVALID_REQUEST, status=404)
-
-
-def _fault(fault: Exception, ident: jsonrpc.Id) -> Answer:
-    """Any fault, told."""
-    if isinstance(fault, Malformed):
-        return malformed(fault, ident)
-    if isinstance(fault, Refused | Failed | LogUnavailable):
-        return _not_done(fault, ident)
-    reference = secrets.token_hex(8)
-    logger.error("unforeseen fault %s", reference, exc_info=fault)
-    # Not 5xx: what stands between would take that as leave to send the call again.
-    return Answer(200, jsonrpc.error(ident, jsonrpc.INTERNAL_ERROR, f"internal error {reference}"), (JSON,))
-
-
-def malformed(fault: Malformed, ident: jsonrpc.Id, *, status: int = 0) -> Answer:
-    """The specification's own error, with the id where one was understood."""
-    body = jsonrpc.error(ident, fault.jsonrpc, fault.reason, fault.data)
-    return Answer(status or fault.status, body, (JSON,))
-
-
-def nowhere() -> Answer:
-    """No endpoint at this address."""
-    return Answer(404, jsonrpc.error(None, jsonrpc.INVALID_REQUEST, NOWHERE), (JSON,))
-
-
-def not_allowed() -> Answer:
-    """Neither a stream of the server's own nor anything else than POST is served."""
-    return Answer(405, headers=((b"allow", b"POST, DELETE"),))
-
-
-def _not_done(fault: Refused | Failed | LogUnavailable, ident: jsonrpc.Id) -> Answer:
-    """A refusal or failure outside a tool result (surface.md): error 1000+n with the decision in `data`."""
-    if isinstance(fault, LogUnavailable):
-        code, reason = Code.LOG_UNAVAILABLE, str(fault)
+    if last_id is None:
+        stream, missed = _standalone(opened)
+    elif (found := opened.replay.after(last_id)) is not None:
+        stream, missed = found
     else:
-        code, reason = fault.code, fault.reason
-    told: JsonObject = {"code": code.value, "effect": "deny", "reasons": [reason]}
-    if isinstance(fault, Refused) and fault.would_pass:
-        told["would_pass"] = fault.would_pass
-    return Answer(200, jsonrpc.error(ident, JSONRPC_NUMBER[code], reason, told), (JSON,))
+        reason = "what followed this last-event-id is not kept"
+        raise Malformed(Code.PARSE, reason, jsonrpc=jsonrpc.INVALID_REQUEST)
+    stream.resume(connection, missed, done)
+    connection.on_stop = stream.release
+
+
+def _standalone(opened: Session) -> tuple[Stream, list[bytes]]:
+    """The session's own stream for whoever comes for it: a new one, unless none has come for this one yet."""
+    stream = opened.standalone
+    if stream is None or stream.met:
+        opened.standalone = Stream(None, opened.replay.pulse, opened.replay)
+        if stream is not None:
+            stream.end()
+        return opened.standalone, []
+    return stream, opened.replay.of(stream)

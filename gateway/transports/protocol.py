@@ -6,6 +6,7 @@ could take differently is refused here: targets that name an authority, hosts an
 
 import asyncio
 from asyncio import TimerHandle
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from http import HTTPStatus
@@ -13,7 +14,7 @@ from typing import Any, ClassVar, NoReturn
 
 import httptools
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from gateway.identity.tokens import Failures
 
@@ -58,7 +59,10 @@ _NO_TRAILERS = NoTrailers()
 
 
 class StrictProtocol(HttpToolsProtocol):
-    """One connection. A stranger's fault is counted, never logged: he could write the log full."""
+    """One connection. A stranger's fault is counted, never logged: he could write the log full.
+
+    An app finds it in its scope, as `connection`, and may write an answer here piece by piece, without waiting.
+    """
 
     bounds: ClassVar[Bounds] = Bounds()
     failures: ClassVar[Failures] = Failures()
@@ -70,6 +74,12 @@ class StrictProtocol(HttpToolsProtocol):
         self._timer: TimerHandle | None = None
         self._timed = _NOTHING
         self._deaf = False
+        self._answering: RequestResponseCycle | None = None
+        """Of the request that is being answered; uvicorn knows the last one that arrived."""
+        self.on_lost: Callable[[], object] | None = None
+        """Called once when the client is gone before its answer is whole."""
+        self.on_stop: Callable[[], object] | None = None
+        """Called when the server stops: an answer that has no end by itself is to end now."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A connection that sends nothing has as long as one that sends a header."""
@@ -81,6 +91,69 @@ class StrictProtocol(HttpToolsProtocol):
         self._stop_timer()
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
+        answering = self._answering
+        if answering is not None and not answering.response_complete:
+            answering.disconnected = True
+            if self.on_lost is not None:
+                self.on_lost()
+        self.on_lost = self.on_stop = None
+
+    def shutdown(self) -> None:
+        """End streams that would go on; let other answers end by themselves."""
+        super().shutdown()
+        if self.on_stop is not None:
+            self.on_stop()
+
+    def begin(self, headers: tuple[tuple[bytes, bytes], ...]) -> None:
+        """Begin an answer that is written piece by piece."""
+        answering = self._open()
+        answering.response_started = answering.chunked_encoding = True
+        answering.waiting_for_100_continue = False
+        lines = [*answering.default_headers, *headers, (b"transfer-encoding", b"chunked")]
+        if not answering.keep_alive:
+            lines.append((b"connection", b"close"))
+        head = b"".join(b"%b: %b\r\n" % line for line in lines)
+        self.transport.write(b"%b%b\r\n" % (STATUS_LINE[HTTPStatus.OK], head))
+
+    @property
+    def begun(self) -> bool:
+        """Whether the header of the answer is out."""
+        return self._open().response_started
+
+    @property
+    def gone(self) -> bool:
+        """Whether nobody is there any more to be answered."""
+        return self._open().disconnected
+
+    def put(self, piece: bytes) -> int:
+        """Write a piece of the answer; how many bytes of all pieces the client has not taken yet."""
+        self.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        return self.transport.get_write_buffer_size()
+
+    def finish(self) -> None:
+        """The answer is whole."""
+        answering = self._open()
+        self.transport.write(b"0\r\n\r\n")
+        self.on_lost = self.on_stop = None
+        answering.response_complete = True
+        answering.message_event.set()
+        if not answering.keep_alive:
+            self.transport.close()
+        answering.on_response()
+
+    def cut(self) -> None:
+        """End the connection, with whatever the client has not taken."""
+        self._open().disconnected = True
+        self.transport.abort()
+
+    def _open(self) -> RequestResponseCycle:
+        assert self._answering is not None
+        return self._answering
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
+        self.on_lost = self.on_stop = None
+        super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, then see what is still to come and until when."""
@@ -103,6 +176,7 @@ class StrictProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         HttpToolsProtocol.on_message_begin(self)
+        self.scope["connection"] = self  # type: ignore[typeddict-unknown-key]
         self._reading, self._header_bytes = _HEADER, 0
 
     def on_headers_complete(self) -> None:

@@ -10,18 +10,43 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gateway.transports.client import Client
+from gateway.transports.streams import Pulse, Replay, Stream
+
 Address = tuple[str | None, str | None]
 """(upstream, view) as the path names them; (None, None) is `/mcp`."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Session:
-    """One handshake. Only `seen` ever changes."""
+    """One handshake. Only `seen` and `standalone` ever change."""
 
     id: str
     address: Address
-    version: str
+    client: Client
+    replay: Replay
     seen: float
+    standalone: Stream | None = None
+    """The stream for what belongs to no request; it may wait for the client to come for it."""
+
+    @property
+    def in_use(self) -> bool:
+        """Whether somebody reads one of its streams, so that silence is no sign of having left."""
+        return any(stream.connected for stream in self.replay.streams.values())
+
+    def send(self, message: bytes) -> bool:
+        """Send what belongs to no request; False where nobody reads it now."""
+        if self.standalone is None:
+            self.standalone = Stream(None, self.replay.pulse, self.replay)
+        return self.standalone.send(message)
+
+    def close(self) -> None:
+        """End what goes on in it: streams, questions, its subscription, and what was called."""
+        self.client.close()
+        for channel in tuple(self.client.under_way.values()):
+            channel.hang_up()
+        self.standalone = None
+        self.replay.close()
 
 
 class Sessions:
@@ -32,17 +57,19 @@ class Sessions:
     ) -> None:
         self._idle_s, self._per_principal, self._clock = idle_s, per_principal, clock
         self._open: dict[str, OrderedDict[str, Session]] = {}
+        self.pulse = Pulse()
 
     def __len__(self) -> int:
         return sum(map(len, self._open.values()))
 
-    def open(self, principal: str, address: Address, version: str) -> Session:
+    def open(self, principal: str, address: Address, client: Client) -> Session:
         """A new session; over the cap the principal's longest idle one ends."""
         mine = self._open.setdefault(principal, OrderedDict())
         now = self._expire(mine)
         while len(mine) >= self._per_principal:
-            mine.popitem(last=False)
-        session = Session(secrets.token_hex(24), address, version, now)
+            mine.popitem(last=False)[1].close()
+        replay = Replay(self.pulse, primes=client.version >= "2025-11-25")
+        session = Session(secrets.token_hex(24), address, client, replay, now)
         mine[session.id] = session
         return session
 
@@ -61,17 +88,30 @@ class Sessions:
 
     def end(self, principal: str, address: Address, session_id: str) -> bool:
         """End the session; False where `find` would find none."""
-        if self.find(principal, address, session_id) is None:
+        if (session := self.find(principal, address, session_id)) is None:
             return False
         mine = self._open[principal]
         del mine[session_id]
         if not mine:
             del self._open[principal]
+        session.close()
         return True
+
+    def sweep(self) -> None:
+        """End what idled too long, also of principals that never come again; called now and then."""
+        for principal, mine in tuple(self._open.items()):
+            self._expire(mine)
+            if not mine:
+                del self._open[principal]
 
     def _expire(self, mine: OrderedDict[str, Session]) -> float:
         """Forget what idled too long: the order of the table is the order of last use."""
         now = self._clock()
-        while mine and now - next(iter(mine.values())).seen > self._idle_s:
-            mine.popitem(last=False)
+        while mine and now - (oldest := next(iter(mine.values()))).seen > self._idle_s:
+            del mine[oldest.id]
+            if oldest.in_use:
+                oldest.seen = now
+                mine[oldest.id] = oldest
+            else:
+                oldest.close()
         return now

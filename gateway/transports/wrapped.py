@@ -7,8 +7,8 @@ answer; here only the id says to which request an answer belongs, so it is looke
 import asyncio
 import re
 import secrets
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import PurePath
@@ -19,15 +19,20 @@ import orjson
 
 from gateway.errors import JSONRPC_NUMBER, ConfigError, Malformed
 from gateway.identity.tokens import LOCAL
+from gateway.kinds import CANCELLED
 from gateway.model import Code, Endpoint, JsonObject, Principal
 from gateway.settings import Settings
+from gateway.transports.answers import malformed
 from gateway.transports.control import Talk
-from gateway.transports.mcp import Front, Wrapped, malformed
+from gateway.transports.mcp import INITIALIZE, INITIALIZED, Front
+from gateway.transports.requests import Wrapped
 from gateway.wire import jsonrpc
 
 PIECE: Final = 1 << 16
 AT_ONCE: Final = 32
-"""Requests of one client that run at a time; while there are as many, nothing more is read."""
+"""Requests of one client that run at a time, and that wait for their turn; with more nothing is read."""
+MOST_UNSENT: Final = 1 << 20
+"""Bytes that a client may leave unread before it is told nothing but answers."""
 _BOM: Final = b"\xef\xbb\xbf"
 _ENDS: Final = 512
 """Bytes at either end of a line too long to keep, where its id is looked for."""
@@ -67,13 +72,14 @@ class Conversation:
         self, front: Front, wrapped: Wrapped, writer: asyncio.StreamWriter, largest: Callable[[], int]
     ) -> None:
         self._front, self._wrapped, self._writer, self._largest = front, wrapped, writer, largest
-        self._free = asyncio.Semaphore(AT_ONCE)
+        wrapped.send = self.send
+        self._client = wrapped.client
         self._running: set[asyncio.Task[None]] = set()
-        self._asked: Counter[jsonrpc.Id] = Counter()
-        self._unwanted: set[jsonrpc.Id] = set()
+        self._waiting: deque[jsonrpc.Message] = deque()
+        self._freed = asyncio.Event()
 
     async def take(self, line: bytes | TooLong) -> None:
-        """Begin with a message; waits while too many are under way."""
+        """Begin with a message; waits while too many wait already."""
         if isinstance(line, TooLong):
             reason = f"the message is larger than {self._largest() >> 20} MB"
             fault = Malformed(Code.TOO_LARGE, reason, jsonrpc=jsonrpc.INVALID_REQUEST)
@@ -84,41 +90,63 @@ class Conversation:
             message = jsonrpc.parse(line, depth=self._front.depth)
         except Malformed as fault:
             return await self._tell(malformed(fault, _ident_of(line)).body)
-        if message.id is None:
-            return self._notified(message)
-        await self._free.acquire()
-        self._asked[message.id] += 1
-        # Never cancelled: a client that hangs up must not cut what the log says was begun.
-        task = asyncio.get_running_loop().create_task(self._answer(message))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        if isinstance(message, jsonrpc.Response):
+            self._client.answer(message)
+        elif message.id is None:
+            self._notified(message)
+        elif message.method == INITIALIZE:
+            await self._answer(message)  # what the client sends after it is of the session that it begins
+        else:
+            self._waiting.append(message)
+            self._start()
+            while len(self._waiting) >= AT_ONCE:
+                self._freed.clear()
+                await self._freed.wait()
         return None
 
     async def settle(self) -> None:
-        """Wait until all that was begun has ended."""
+        """Nobody is there any more: wait until all that was begun has ended."""
+        self._client.close()
         while self._running:
             await asyncio.wait(self._running)
 
+    def send(self, message: bytes) -> bool:
+        """Send what is no answer, unless the client has stopped reading."""
+        if self._writer.is_closing() or self._writer.transport.get_write_buffer_size() > MOST_UNSENT:
+            return False
+        self._writer.write(message + b"\n")
+        if self._waiting:  # a question makes room
+            asyncio.get_running_loop().call_soon(self._start)
+        return True
+
+    def _start(self) -> None:
+        """Run what waits for its turn. Whoever only listens, or waits for the client itself, is in nobody's way:
+        what ends it may stand behind what it would hold up."""
+        idle = len(self._client.listening) + len(self._client.questions)
+        while self._waiting and len(self._running) - idle < AT_ONCE:
+            self._spawn(self._answer(self._waiting.popleft()))
+        self._freed.set()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        # Never cancelled: a client that hangs up must not cut what the log says was begun.
+        task = asyncio.get_running_loop().create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._running.discard(task)
+        self._start()
+
     async def _answer(self, message: jsonrpc.Message) -> None:
-        try:
-            answer = await self._front.line(self._wrapped, message)
-            if message.id in self._unwanted:
-                return
+        if (answer := await self._front.line(self._wrapped, message)) is not None:
             await self._tell(answer.body)
-        finally:
-            self._free.release()
-            self._asked[message.id] -= 1
-            if not self._asked[message.id]:
-                del self._asked[message.id]
-                self._unwanted.discard(message.id)
 
     def _notified(self, message: jsonrpc.Message) -> None:
-        """Of all notifications only this one changes anything: the run goes on, but its answer is not wanted."""
-        if message.method != "notifications/cancelled":
-            return
-        ident = message.params.get("requestId")
-        if type(ident) in (str, int) and ident in self._asked:
-            self._unwanted.add(ident)
+        """Of all notifications only these change anything."""
+        if message.method == INITIALIZED:
+            self._spawn(self._front.initialized(self._wrapped, message))
+        elif message.method == CANCELLED and not self._client.cancel(ident := message.params.get("requestId")):
+            self._waiting = deque(one for one in self._waiting if one.id != ident or type(one.id) is not type(ident))
 
     async def _tell(self, body: bytes) -> None:
         if self._writer.is_closing():

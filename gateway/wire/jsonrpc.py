@@ -28,7 +28,7 @@ MOST_VALUES: Final = 100_000
 """In one message: each is looked at several times, and all calls wait for that."""
 
 _ENVELOPE = frozenset({"jsonrpc", "id", "method", "params"})
-_ANSWER = frozenset({"result", "error"})
+_ANSWERED = frozenset({"jsonrpc", "id", "result", "error"})
 
 Id = str | int | None
 
@@ -42,7 +42,16 @@ class Message:
     params: JsonObject
 
 
-def parse(body: bytes, *, depth: int) -> Message:
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The answer to a request that was put to the client: its result, or the code of its error."""
+
+    id: str | int
+    result: JsonObject | None
+    code: int = 0
+
+
+def parse(body: bytes, *, depth: int) -> Message | Response:
     """The one message in `body`, or Malformed. `depth` bounds nested objects and arrays, the envelope included."""
     try:
         value = jiter.from_json(body, catch_duplicate_keys=True, allow_inf_nan=False, cache_mode="keys")
@@ -52,7 +61,7 @@ def parse(body: bytes, *, depth: int) -> Message:
     if type(value) is not dict:
         _refuse_shape(value)
     if not value.keys() <= _ENVELOPE:
-        _refuse_keys(value)
+        return _response(value, depth)
     method = value.get("method")
     if value.get("jsonrpc") != "2.0" or type(method) is not str:
         _refuse("jsonrpc must be '2.0' and method a string")
@@ -64,6 +73,21 @@ def parse(body: bytes, *, depth: int) -> Message:
         _refuse("id must be a string or an integer")
     _check_values(value, depth)
     return Message(ident, method, {} if params is value else params)
+
+
+def _response(value: JsonObject, depth: int) -> Response:
+    """Exactly one of result and error, of the shapes that JSON-RPC gives them; the words of an error are not kept."""
+    ident, result, fault = value.get("id"), value.get("result"), value.get("error")
+    if value.keys() - _ANSWERED or len(value) != len(_ANSWERED) - 1:
+        _refuse("an envelope holds jsonrpc and id, then method and params, or result, or error, and nothing else")
+    if value.get("jsonrpc") != "2.0" or (type(ident) is not str and type(ident) is not int):
+        _refuse("jsonrpc must be '2.0' and id a string or an integer")
+    _check_values(value, depth)
+    if type(result) is dict:
+        return Response(ident, result)
+    if type(fault) is not dict or type(code := fault.get("code")) is not int or type(fault.get("message")) is not str:
+        _refuse("result must be an object, or error an object with a code and a message")
+    return Response(ident, None, code)
 
 
 def _check_values(message: JsonObject, depth: int) -> None:
@@ -108,18 +132,22 @@ def _refuse_shape(value: object) -> NoReturn:
     _refuse("the body must be one JSON-RPC request or notification")
 
 
-def _refuse_keys(value: JsonObject) -> NoReturn:
-    if value.keys() & _ANSWER:
-        _refuse("responses are not accepted: nothing was asked of the client")
-    _refuse("an envelope holds jsonrpc, id, method and params, and nothing else")
-
-
 def encode(value: object) -> bytes:
     """JSON bytes. Integers keep every digit, also beyond 64 bits, where orjson gives up."""
     try:
         return orjson.dumps(value)
     except TypeError:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def notification(method: str, params: JsonObject) -> bytes:
+    """A message that has no answer."""
+    return encode({"jsonrpc": "2.0", "method": method, "params": params})
+
+
+def request(ident: str, method: str, params: JsonObject) -> bytes:
+    """A request of ours."""
+    return encode({"jsonrpc": "2.0", "id": ident, "method": method, "params": params})
 
 
 def result(ident: Id, value: JsonObject) -> bytes:

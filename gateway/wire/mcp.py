@@ -40,14 +40,24 @@ META_VERSION: Final = "io.modelcontextprotocol/protocolVersion"
 META_CAPABILITIES: Final = "io.modelcontextprotocol/clientCapabilities"
 META_CLIENT: Final = "io.modelcontextprotocol/clientInfo"
 META_SERVER: Final = "io.modelcontextprotocol/serverInfo"
+META_LOG_LEVEL: Final = "io.modelcontextprotocol/logLevel"
+META_SUBSCRIPTION: Final = "io.modelcontextprotocol/subscriptionId"
 
 VERSION_HEADER: Final = b"mcp-protocol-version"
 METHOD_HEADER: Final = b"mcp-method"
 NAME_HEADER: Final = b"mcp-name"
 PARAM_PREFIX: Final = b"mcp-param-"
 ROUTING_HEADERS: Final = frozenset({VERSION_HEADER, METHOD_HEADER, NAME_HEADER})
-NAMED_BY: Final[Mapping[str, str]] = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
-"""Method -> the member of params that `Mcp-Name` repeats."""
+NAMED_BY: Final[Mapping[str, str]] = {
+    "tools/call": "name",
+    "prompts/get": "name",
+    "resources/read": "uri",
+    "tasks/get": "taskId",
+    "tasks/update": "taskId",
+    "tasks/cancel": "taskId",
+}
+"""Method -> the member of params that `Mcp-Name` repeats; the last three are those of the extension for tasks."""
+INPUT_REQUIRED: Final = "input_required"
 
 _SENTINEL = re.compile(r"=\?base64\?(.*)\?=")
 _PLAIN = re.compile(r"[\x20-\x7E]*")
@@ -253,17 +263,23 @@ def _same(header: ParamHeader, value: Any, rendered: str, decoded: str | None) -
     return decoded == rendered
 
 
-def shape_result(version: str, result: JsonObject, *, cacheable: bool, server: JsonObject | None = None) -> JsonObject:
-    """`result` as the revision `version` writes it, a new object.
+def shape_result(
+    version: str, result: JsonObject, *, cacheable: bool, server: JsonObject | None = None, ttl_ms: int = 0
+) -> JsonObject:
+    """`result` as the revision `version` writes it, a new object. It may be kept for `ttl_ms` where it is cacheable.
 
     Whatever an upstream allowed to be shared is private here: policy judges each principal for itself.
     """
     meta = result.get("_meta")
     if version in MODERN:
         shaped = {"resultType": "complete", **result}
-        if cacheable:
-            shaped["ttlMs"] = 0
-        if cacheable or "cacheScope" in shaped:
+        if shaped["resultType"] == INPUT_REQUIRED:  # the answer to one attempt is nothing to keep
+            shaped.pop("ttlMs", None)
+            shaped.pop("cacheScope", None)
+        elif cacheable:
+            shaped["ttlMs"] = ttl_ms
+            shaped["cacheScope"] = "private"
+        elif "cacheScope" in shaped:
             shaped["cacheScope"] = "private"
         if server is not None:
             shaped["_meta"] = {**meta, META_SERVER: server} if type(meta) is dict else {META_SERVER: server}

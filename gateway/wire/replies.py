@@ -9,6 +9,12 @@ from gateway.model import Code, JsonObject, Reply
 DECISION = "bascule/decision"
 RECEIPT = "bascule/receipt"
 INVALID_PARAMS = -32602
+METHOD_NOT_FOUND = -32601
+RESOURCE_MISSING = {-32002: INVALID_PARAMS}
+"""Until 2025-11-25 a resource that is not there had a number of its own."""
+PASSED_TO_ALL = frozenset({-32021, -32042})
+"""A capability that the client did not declare; an address that a person must visit first."""
+PASSED = PASSED_TO_ALL | {INVALID_PARAMS, METHOD_NOT_FOUND}
 
 
 def refusal(
@@ -27,9 +33,27 @@ def refusal(
     return Reply(result={"content": [{"type": "text", "text": sentence}], "isError": True, "_meta": {DECISION: told}})
 
 
+def fault(given: JsonObject, reason: str, *, kind: str, name: str) -> Reply | None:
+    """The upstream's own protocol error, by its number, where the specification gives the caller that number."""
+    code = RESOURCE_MISSING.get(given["code"], given["code"]) if kind == "resource" else given["code"]
+    if code not in (PASSED_TO_ALL if kind == "tool" else PASSED):
+        return None
+    error: JsonObject = {"code": code, "message": reason}
+    if "data" in given:
+        error["data"] = given["data"]
+    elif kind == "resource" and code == INVALID_PARAMS:
+        error["data"] = {"uri": name}
+    return Reply(error=error)
+
+
 def unknown(reason: str) -> Reply:
     """A hidden, foreign or missing name: the same bytes for all, so that no run id tells them apart."""
     return Reply(error={"code": INVALID_PARAMS, "message": reason})
+
+
+def no_method() -> Reply:
+    """A method that is not served here, whether or not anybody knows it."""
+    return Reply(error={"code": METHOD_NOT_FOUND, "message": "unknown method"})
 
 
 def granted(result: JsonObject, told: JsonObject) -> Reply:

@@ -13,7 +13,7 @@ _BOM = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One dispatched event. `id` and `retry` fields are ignored: nothing here reconnects."""
+    """One dispatched event."""
 
     type: str
     data: bytes
@@ -22,13 +22,17 @@ class Event:
 class EventStream:
     """One response body. Holds at most `limit` bytes of lines and events that are not complete yet."""
 
-    __slots__ = ("_after_cr", "_at_start", "_data", "_held", "_limit", "_line", "_type")
+    __slots__ = ("_after_cr", "_at_start", "_data", "_held", "_id", "_limit", "_line", "_type", "last_id", "retry_ms")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._line = bytearray()
         self._data: list[bytes] = []
-        self._type = b""
+        self._type = self._id = b""
+        self.last_id = b""
+        """Of the last event that ended, or one before it: where whoever reconnects says to go on."""
+        self.retry_ms: int | None = None
+        """How long the sender wants to be left alone before that."""
         self._held = 0
         self._at_start = True
         self._after_cr = False
@@ -74,6 +78,7 @@ class EventStream:
         if line:
             self._field(line)
             return
+        self.last_id = self._id
         if self._data:
             events.append(Event(self._type.decode("utf-8", "replace") or "message", b"\n".join(self._data)))
             self._data.clear()
@@ -88,3 +93,8 @@ class EventStream:
             self._held += len(value) + 1
         elif name == b"event":
             self._type = value
+        elif name == b"id":
+            if b"\0" not in value:
+                self._id = value
+        elif name == b"retry" and value.isdigit():
+            self.retry_ms = int(value[:9])

@@ -72,7 +72,7 @@ async def path(tmp_path: Path) -> AsyncIterator[DataPath]:
         made.gw.archive = Archive(made.gw.settings, made.gw.archive.reader, made.gw.archive.vkey)
         made.gw.executors.clear()
         for name, tools in TOOLS.items():
-            made.gw.executors[name] = Scripted(listed=[{"name": tool, "inputSchema": FREE} for tool in tools])
+            made.gw.executors[name] = Scripted(offers=[{"name": tool, "inputSchema": FREE} for tool in tools])
         govern(made, Mode.SHADOW)
         yield made
 
@@ -90,7 +90,7 @@ async def outcomes(path: DataPath, calls: list[tuple[str, str, JsonObject]], **m
     for upstream, tool, arguments in calls:
         endpoint = nouns.NOTES.__class__(upstream, (upstream,), qualified=False)
         call = nouns.call(tool, endpoint=endpoint, arguments=arguments, **more)
-        reply = await pipeline.call_tool(call, path.gw)
+        reply = await pipeline.serve(call, path.gw)
         assert reply.result is not None, reply.error
         said = reply.result["_meta"]["bascule/decision"]
         found.append("allow" if said["effect"] == Effect.ALLOW else said["code"])

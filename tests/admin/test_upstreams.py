@@ -46,7 +46,7 @@ async def test_a_drifted_tool_is_refused_until_it_is_accepted_and_both_are_recor
     path: DataPath,
 ) -> None:
     await admin.upstream_list(path.gw, operator=WHO)
-    path.executor.listed = [nouns.WRITE_NOTE, DESCRIBED]
+    path.executor.offers = [nouns.WRITE_NOTE, DESCRIBED]
     path.gw.listed.clear()
     drifted = await path.call("read_note", arguments={"path": "notes/a"})
     assert drifted.result is not None
@@ -66,7 +66,7 @@ async def test_a_drifted_tool_is_refused_until_it_is_accepted_and_both_are_recor
 
 async def test_only_the_definition_that_was_looked_at_can_be_accepted(path: DataPath) -> None:
     await admin.upstream_list(path.gw, operator=WHO)
-    path.executor.listed = [nouns.WRITE_NOTE, DESCRIBED]
+    path.executor.offers = [nouns.WRITE_NOTE, DESCRIBED]
     other = "sha256:" + "0" * 64
     with pytest.raises(ConfigError):
         await admin.upstream_accept(path.gw, operator=WHO, name="notes", tool="read_note", digest=other)
@@ -135,7 +135,7 @@ async def shelf(path: DataPath, monkeypatch: pytest.MonkeyPatch) -> Shelf:
 async def test_a_newer_package_is_recorded_before_it_is_installed_and_its_changed_tools_stay_drifted(
     path: DataPath, shelf: Shelf
 ) -> None:
-    path.executor.listed = [nouns.WRITE_NOTE, DESCRIBED]
+    path.executor.offers = [nouns.WRITE_NOTE, DESCRIBED]
     taken = await admin.upstream_accept(path.gw, operator=WHO, name="notes", digest=shelf.NEWER.digest, newest=True)
     assert taken == {"accepted": [], "package": "npm:notes@2.0.0", "changed": ["read_note"], "unreachable": None}
     assert shelf.recorded == [shelf.NEWER.digest]

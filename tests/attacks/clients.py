@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import orjson
 
-from tests.serving import MODERN, TOKEN
+from tests.serving import MODERN, PATIENCE, TOKEN
 
 META = {
     "io.modelcontextprotocol/protocolVersion": MODERN,
@@ -48,7 +48,7 @@ class Client:
 @asynccontextmanager
 async def client(url: str) -> AsyncIterator[Client]:
     """A client with connections of its own."""
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE)) as session:
         yield Client(session, url)
         await asyncio.sleep(0)
 

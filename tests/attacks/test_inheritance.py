@@ -9,7 +9,7 @@ import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
-from tests.serving import TOKEN, Folder, serving
+from tests.serving import PATIENCE, TOKEN, Folder, serving
 
 SERVER = """
 import json, os, sys
@@ -50,7 +50,7 @@ async def test_a_server_holds_no_descriptor_and_no_variable_of_the_gateway(tmp_p
     headers = {"Authorization": f"Bearer {TOKEN}"}
     async with (
         serving(folder) as served,
-        httpx2.AsyncClient(headers=headers, timeout=30) as http,
+        httpx2.AsyncClient(headers=headers, timeout=PATIENCE) as http,
         Client(streamable_http_client(served.url("own"), http_client=http)) as client,
     ):
         result = await client.call_tool("held", {})

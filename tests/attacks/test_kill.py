@@ -16,13 +16,28 @@ from gateway.model import RunId
 from gateway.storage.sqlite import SqliteReader
 from tests.attacks.clients import client, decision
 from tests.attacks.upstreams import Upstream, upstream
-from tests.serving import Folder, Served, serving
+from tests.serving import PATIENCE, Folder, Served, serving
 
 CLIENTS = 8
 ALLOW = 'package bascule.call\n\nallow contains "tests may write" if input.tool.name == "write_note"\n'
 
 
-async def _load(served: Served, name: str, acknowledged: list[str]) -> None:
+class Acknowledged(list[str]):
+    """The runs that were answered, and how many of them to wait for."""
+
+    def __init__(self, enough: int) -> None:
+        super().__init__()
+        self.enough, self.reached = enough, asyncio.Event()
+        if not enough:
+            self.reached.set()
+
+    def add(self, run: str) -> None:
+        self.append(run)
+        if len(self) >= self.enough:
+            self.reached.set()
+
+
+async def _load(served: Served, name: str, acknowledged: Acknowledged) -> None:
     """Call until the gateway dies; what it answered is what it must not lose."""
     async with client(served.url("kept")) as talking:
         for number in range(100_000):
@@ -30,21 +45,24 @@ async def _load(served: Served, name: str, acknowledged: list[str]) -> None:
                 result = await talking.call("write_note", {"path": f"{name}/{number}", "text": "x" * 500})
             except (aiohttp.ClientError, orjson.JSONDecodeError, ConnectionError):
                 return
-            acknowledged.append(decision(result)["run"])
+            acknowledged.add(decision(result)["run"])
 
 
-async def _kill_under_load(folder: Folder, name: str, wait: float) -> list[str]:
-    acknowledged: list[str] = []
+async def _kill_under_load(folder: Folder, name: str, enough: int, then: float) -> list[str]:
+    """Kill it `then` seconds after so many answers: anywhere within the calls that are under way."""
+    acknowledged = Acknowledged(enough)
     async with serving(folder) as served, asyncio.TaskGroup() as tasks:
         for number in range(CLIENTS):
             tasks.create_task(_load(served, f"{name}/{number}", acknowledged))
-        await asyncio.sleep(wait)  # the moment is what is random: there is no event to wait for
+        async with asyncio.timeout(PATIENCE):
+            await acknowledged.reached.wait()
+        await asyncio.sleep(then)  # the moment is what is random: there is no event to wait for
         await served.kill()
     return acknowledged
 
 
 def _recorded(folder: Folder) -> tuple[dict[str, str], set[str]]:
-    """Run to the path it was allowed to write, and the runs with a durable ending."""
+    """Run to the path it was allowed to write, and the runs with a durable ending, a refusal too."""
     reader = SqliteReader(folder.state / "bascule.db")
     sealing = keys.sealing_key(folder.state)
     assert sealing is not None
@@ -52,7 +70,7 @@ def _recorded(folder: Folder) -> tuple[dict[str, str], set[str]]:
     settled: set[str] = set()
     for index, _, record in reader.leaves(0, reader.count()):
         leaf: dict[str, Any] = orjson.loads(record)
-        if leaf["kind"] == "call.settled":
+        if leaf["kind"] in {"call.settled", "call.refused"}:
             settled.add(leaf["run"])
         if leaf["kind"] == "call.intent":
             payload = reader.payload(index)
@@ -87,7 +105,7 @@ async def test_sixty_kills_under_load_lose_nothing(tmp_path: Path) -> None:
         folder = Folder(tmp_path / "gateway", {"kept": {"url": reached.url}}, ALLOW)
         acknowledged: list[str] = []
         for kill in range(60):
-            acknowledged += await _kill_under_load(folder, str(kill), rolled.uniform(0.02, 0.6))
+            acknowledged += await _kill_under_load(folder, str(kill), rolled.randint(0, 40), rolled.uniform(0, 0.03))
         async with serving(folder):
             pass  # the last start settles what the last kill left
         assert len(acknowledged) > 500
@@ -98,7 +116,7 @@ async def test_sixty_kills_under_load_lose_nothing(tmp_path: Path) -> None:
 async def test_a_kill_under_load_loses_nothing(tmp_path: Path) -> None:
     async with upstream() as reached:
         folder = Folder(tmp_path / "gateway", {"kept": {"url": reached.url}}, ALLOW)
-        acknowledged = await _kill_under_load(folder, "once", 0.3)
+        acknowledged = await _kill_under_load(folder, "once", 20, 0.003)
         async with serving(folder):
             pass
         _check(folder, acknowledged, reached)

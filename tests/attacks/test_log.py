@@ -1,10 +1,7 @@
 """Somebody who can reach the log: what he changes is found and named, and what was decided can be decided again."""
 
-import asyncio
-import json
 import shutil
 import sqlite3
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +9,10 @@ import pytest
 
 from tests.attacks.clients import client, decision
 from tests.attacks.upstreams import upstream
-from tests.serving import ALLOW_READS_AND_NOTES, ROOT, Folder, serving
+from tests.commands import bascule
+from tests.serving import ALLOW_READS_AND_NOTES, Folder, serving
 
 OTHER_POLICY = 'package bascule.call\n\nallow contains "anything" if input.tool.name != ""\n'
-
-
-async def bascule(*words: str) -> tuple[int, str]:
-    """Run one command as an operator would."""
-    pipe = asyncio.subprocess.PIPE
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway", *words, stdout=pipe, stderr=asyncio.subprocess.STDOUT, cwd=ROOT
-    )
-    said, _ = await child.communicate()
-    return child.returncode or 0, said.decode()
 
 
 @pytest.fixture
@@ -71,20 +59,20 @@ async def test_every_tampering_with_the_file_is_found_and_named(folder: Folder, 
     connection.commit()
     assert connection.total_changes > 0
     connection.close()
-    code, said = await bascule("audit", "verify", "-c", str(folder.config), "--database", str(copy), "--json")
-    report = json.loads(said)
-    assert code == 6
+    ended = await bascule(folder, "audit", "verify", "--database", str(copy), "--json")
+    report = ended.told
+    assert ended.code == 6
     assert report["intact"] is False
     assert any(finding["where"].startswith(named) for finding in report["findings"]), report["findings"]
 
 
 @pytest.mark.promise("log-needs-no-trust")
 async def test_an_untouched_log_is_intact_and_each_record_can_be_proved(folder: Folder) -> None:
-    code, said = await bascule("audit", "verify", "-c", str(folder.config), "--json")
-    assert (code, json.loads(said)["findings"]) == (0, [])
-    code, said = await bascule("audit", "prove", "0", "-c", str(folder.config), "--json")
-    assert code == 0
-    assert json.loads(said)["proof"].startswith("c2sp.org/tlog-proof@v1\n")
+    verified = await bascule(folder, "audit", "verify", "--json")
+    assert (verified.code, verified.told["findings"]) == (0, [])
+    proved = await bascule(folder, "audit", "prove", "0", "--json")
+    assert proved.code == 0
+    assert proved.told["proof"].startswith("c2sp.org/tlog-proof@v1\n")
 
 
 @pytest.mark.promise("log-needs-no-trust")
@@ -102,10 +90,10 @@ async def test_a_log_cut_short_is_told_by_a_head_that_was_kept_elsewhere(folder:
     )
     kept = tmp_path / "head.txt"
     kept.write_text(head)
-    words = ("audit", "verify", "-c", str(folder.config), "--head", str(kept))
-    assert (await bascule(*words))[0] == 0
-    code, said = await bascule(*words, "--database", str(before))
-    assert code == 6, said
+    words = ("audit", "verify", "--head", str(kept))
+    assert (await bascule(folder, *words)).code == 0
+    cut = await bascule(folder, *words, "--database", str(before))
+    assert cut.code == 6, cut.out
 
 
 @pytest.mark.promise("decided-again")
@@ -116,13 +104,13 @@ async def test_a_decision_is_made_again_from_its_record_with_the_policy_as_it_wa
         async with serving(folder) as served, client(served.url("kept")) as talking:
             swapped = await talking.call("write_note", {"path": "private/a.md", "text": "x"})
             assert decision(swapped)["effect"] == "allow"
-            _, said = await bascule("audit", "tail", "-n", "100", "-c", str(folder.config), "--json")
-            records: list[dict[str, Any]] = json.loads(said)["records"]
+            tail = await bascule(folder, "audit", "tail", "-n", "100", "--json")
+            records: list[dict[str, Any]] = tail.told["records"]
             (refused,) = [one["index"] for one in records if one["leaf"]["kind"] == "call.refused"
                           and one["leaf"]["code"] == "POLICY_DENIED"]  # fmt: skip
-            code, said = await bascule("policy", "eval", "--record", str(refused), "-c", str(folder.config))
-    again = json.loads(said)
-    assert code == 0
+            evaluated = await bascule(folder, "policy", "eval", "--record", str(refused))
+    again = evaluated.told
+    assert evaluated.code == 0
     assert again["same"] is True
     assert again["again"]["effect"] == "deny"
     assert folder.policy != ALLOW_READS_AND_NOTES

@@ -24,7 +24,7 @@ class Held(SqliteDatabase):
 
     def commit(self) -> None:
         self.entered.set()
-        assert self.gate.wait(10)
+        assert self.gate.wait(60)
         super().commit()
 
 

@@ -82,6 +82,17 @@ async def test_several_records_of_one_append_stand_together_and_take_their_own_w
 
 
 @pytest.mark.promise("recorded-before-it-runs")
+async def test_a_run_that_is_opened_and_ended_in_one_append_has_each_beside_its_record(store: Store) -> None:
+    log, one, other = store.open(), run_id(), run_id()
+    kept = [intent(one), settled(one), intent(other), settled(other)]
+    await log.append(kept, [opening(one), ending(one), opening(other), ending(other)])
+    reader = store.reader()
+    rows = {row.run: (row.intent, row.settled) for row in reader.runs_named([one, other])}
+    assert rows == {one: (0, 1), other: (2, 3)}
+    reader.close()
+    await log.close()
+
+
 async def test_an_append_does_not_return_before_its_commit(store: Store) -> None:
     database = Held(store.path)
     log = Log.open(database, store.keys)

@@ -44,7 +44,7 @@ def owner(here: Path) -> Iterator[Path]:
 
     thread = threading.Thread(target=asyncio.run, args=(own(),))
     thread.start()
-    assert listening.wait(10)
+    assert listening.wait(60)
     yield here
     ended.set()
     thread.join()

@@ -193,7 +193,7 @@ async def test_without_somebody_to_read_it_ends(shared: Folder) -> None:
 LINES: dict[str, tuple[bytes, Any, int]] = {
     "no JSON": (b"hello\n", None, -32700),
     "a batch": (b'[{"jsonrpc":"2.0","id":1,"method":"ping"}]\n', None, -32600),
-    "a result": (b'{"jsonrpc":"2.0","id":1,"result":{}}\n', None, -32600),
+    "a result that is none": (b'{"jsonrpc":"2.0","id":1,"result":[]}\n', None, -32600),
     "two members of a name": (b'{"jsonrpc":"2.0","id":4,"method":"ping","method":"ping"}\n', 4, -32700),
     "an integer too large": (b'{"jsonrpc":"2.0","id":5,"method":"ping","params":{"n":9007199254740993}}\n', 5, -32600),
     "nothing open": (b'{"jsonrpc":"2.0","id":6,"method":"ping"}\n', 6, -32600),

@@ -54,7 +54,7 @@ def test_what_takes_longer_than_a_second_says_so(
     monkeypatch.setattr(terminal, "QUIET_S", 0)
     monkeypatch.setattr("builtins.print", lambda *_, **__: said.set())
     with working("verifying"):
-        assert said.wait(10)
+        assert said.wait(60)
 
 
 def test_what_is_quick_says_nothing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -160,6 +160,7 @@ def body(said: str, kind: str = "application/json", **headers: str) -> Callable[
 
 
 DONE = '{"jsonrpc":"2.0","id":ID,"result":{"content":[{"type":"text","text":"done"}]}}'
+FINAL = f"data: {DONE}\n\n"
 PROGRESS = '{"jsonrpc":"2.0","method":"notifications/progress","params":{}}'
 ASKING = '{"jsonrpc":"2.0","id":7,"method":"elicitation/create","params":{}}'
 
@@ -173,6 +174,56 @@ def chunked(*parts: bytes, kind: str = "application/json") -> Answer:
 
     async def answer(seen: Seen) -> Reply:
         return send(seen)
+
+    return answer
+
+
+def live(*steps: "str | asyncio.Event", ident: str = "") -> Answer:
+    """A stream of events as they are given: text is written as it stands but for ID, an event is waited for."""
+
+    async def send(seen: Seen) -> AsyncGenerator[bytes, None]:
+        yield f"HTTP/1.1 200 OK\r\ncontent-type: {SSE}\r\ntransfer-encoding: chunked\r\n\r\n".encode()
+        for step in steps:
+            if step == HELD:
+                await seen.upstream.over.wait()
+            elif isinstance(step, asyncio.Event):
+                await _either(step, seen.upstream.over)
+            else:
+                part = step.replace("ID", ident or seen.text).encode()
+                yield b"%x\r\n%s\r\n" % (len(part), part)
+        yield b"0\r\n\r\n"
+
+    async def answer(seen: Seen) -> Reply:
+        return send(seen)
+
+    return answer
+
+
+async def _either(*events: asyncio.Event) -> None:
+    waiting = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waiting:
+            wait.cancel()
+
+
+HELD = "held"
+"""A stream that comes to it stays open until the test is over."""
+
+
+def event(method: str, params: Any = None, **more: Any) -> str:
+    """An event that holds a notification, or with an id a request."""
+    message = {"jsonrpc": "2.0", "method": method, "params": params or {}, **more}
+    return f"data: {orjson.dumps(message).decode()}\n\n"
+
+
+def noted(happened: asyncio.Event, reply: bytes | None = None) -> Answer:
+    """Says that it was reached, and answers 202 or so."""
+
+    async def answer(seen: Seen) -> Reply:
+        happened.set()
+        return http(202, kind="") if reply is None else reply
 
     return answer
 

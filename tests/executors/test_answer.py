@@ -1,10 +1,11 @@
 from typing import Any
 
+import orjson
 import pytest
 
 from gateway.errors import Failed
-from gateway.executors.answer import Reading, parse, response_to
-from gateway.model import Code
+from gateway.executors.answer import Reading, Resume, parse, response_to
+from gateway.model import Code, JsonObject
 
 PADDING = "x" * 70_000
 
@@ -62,3 +63,61 @@ def test_a_reading_counts_all_bytes_and_stops_at_the_limit() -> None:
     with pytest.raises(Failed) as failed:
         reading.feed(b"\n")
     assert (failed.value.code, failed.value.unknown) == (Code.RESULT_WITHHELD, False)
+
+
+class Listening:
+    def __init__(self) -> None:
+        self.heard: list[JsonObject] = []
+
+    def hear(self, message: JsonObject) -> bool:
+        self.heard.append(message)
+        return bool(message["method"] == "mine")
+
+
+def event(**message: Any) -> bytes:
+    return b"data: " + orjson.dumps({"jsonrpc": "2.0", **message}) + b"\n\n"
+
+
+def test_what_is_said_beside_the_answer_is_heard_as_it_comes_and_counted_where_it_is_nobodys() -> None:
+    listener = Listening()
+    reading = Reading("ours", 1_000, listener)
+    reading.feed(event(method="mine") + event(method="other"))
+    assert [message["method"] for message in listener.heard] == ["mine", "other"]
+    reading.feed(event(id="ours", result={}) + event(method="mine"))
+    assert reading.message == {"jsonrpc": "2.0", "id": "ours", "result": {}}
+    assert len(listener.heard) == 2, "after the answer nobody listens"
+    assert reading.passed_over == 2
+
+
+def test_reports_do_not_count_as_the_result_but_have_bounds_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    report = event(method="mine", params={"message": "x" * 500})
+    reading = Reading("ours", 1_000, Listening())
+    for _ in range(100):
+        reading.feed(report)
+    reading.feed(event(id="ours", result={}))
+    assert reading.message is not None
+    for name, bound in (("BESIDE_BYTES", 5_000), ("BESIDE_EVENTS", 9)):
+        with monkeypatch.context() as patched:
+            patched.setattr(f"gateway.executors.answer.{name}", bound)
+            reading = Reading("ours", 1_000, Listening())
+            with pytest.raises(Failed) as failed:
+                reading.feed(report * 11)
+        assert (failed.value.code, failed.value.unknown) == (Code.UPSTREAM_INVALID, True)
+
+
+@pytest.mark.parametrize(
+    ("given", "come_back"),
+    [
+        (b"", None),
+        (b"data:\n\n", None),
+        (b"retry: 5\n", None),
+        (b"id: 7\ndata:\n\n", Resume("7", None)),
+        (b"id: 7\nretry: 5\ndata:\n\n", Resume("7", 5)),
+        ("id: \u00e9\ndata:\n\n".encode(), None),
+        (b"id: a\x01\ndata:\n\n", None),
+    ],
+)
+def test_a_stream_says_how_to_come_back_for_its_answer(given: bytes, come_back: Resume | None) -> None:
+    reading = Reading("ours", 1_000)
+    reading.feed(given)
+    assert reading.resume == come_back

@@ -76,7 +76,7 @@ HOSTILE: dict[str, tuple[Answer, Code, bool]] = {
     "sends neither": (raw('{"jsonrpc":"2.0","id":ID}'), INVALID, True),
     "sends a result that is no object": (value([]), INVALID, True),
     "asks for input": (value({"resultType": "input_required", "inputRequests": {}}), INVALID, True),
-    "starts a task": (value({"resultType": "task", "taskId": "1"}), INVALID, True),
+    "asks on the stream of an answer": (always(stream(ASKING, DONE)), INVALID, True),
     "sends an unknown type of result": (value({"resultType": "else"}), INVALID, True),
     "sends a type of result that is no string": (value({"resultType": ["complete"]}), INVALID, True),
     "sends a _meta that is no object": (value({"content": [], "_meta": "x"}), INVALID, True),

@@ -3,20 +3,21 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.errors import Failed
+from gateway.channel import SILENT, Channel
 from gateway.executors.answer import Answer
 from gateway.executors.messages import (
     OUR_META,
     Request,
-    check_tool_result,
+    asked,
+    declared,
     error_code,
     legacy,
+    meta_for,
     modern,
-    notification,
     passed_on,
-    result_of,
 )
-from gateway.model import Code, JsonObject
+from gateway.model import JsonObject, Proposal, Round
+from tests.nouns import call, pin
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -66,10 +67,6 @@ def test_a_legacy_message_carries_only_what_goes_along(meta: JsonObject) -> None
     assert sent["params"] == {"cursor": "c", **({"_meta": meta} if meta else {})}
 
 
-def test_a_notification_has_no_id() -> None:
-    assert orjson.loads(notification("n", {"a": 1})) == {"jsonrpc": "2.0", "method": "n", "params": {"a": 1}}
-
-
 def answer(status: int = 200, **message: Any) -> Answer:
     return Answer(status, message or None)
 
@@ -89,39 +86,80 @@ def test_an_error_code_is_an_integer_or_none(given: Answer, code: int | None) ->
     assert error_code(given) == code
 
 
-@pytest.mark.parametrize("result", [{}, {"resultType": "complete"}, {"_meta": {}}])
-def test_a_result_is_the_object_itself(result: JsonObject) -> None:
-    assert result_of(answer(result=result), str) is result
+def test_what_a_client_can_be_asked_is_declared_and_nothing_else_of_it() -> None:
+    capabilities = {
+        "sampling": {"tools": {}},
+        "elicitation": {"form": {}, "url": {}},
+        "roots": {"listChanged": True, "more": 1},
+        "extensions": {"io.modelcontextprotocol/tasks": {}},
+        "experimental": {"x": {}},
+        "tasks": {},
+    }
+    assert declared(capabilities) == {
+        "sampling": {"tools": {}},
+        "elicitation": {"form": {}, "url": {}},
+        "roots": {"more": 1},
+        "extensions": {"io.modelcontextprotocol/tasks": {}},
+    }
+    assert declared({"sampling": True, "roots": {}}) == {"roots": {}}
 
 
 @pytest.mark.parametrize(
-    ("given", "code", "unknown", "reason"),
+    ("channel", "is_modern", "token", "meta"),
     [
-        (answer(error={"code": -1}), Code.UPSTREAM_INVALID, False, "with error -1"),
-        (answer(error={"code": 10**50}), Code.UPSTREAM_INVALID, False, "with error of an unknown code"),
-        (answer(401), Code.UPSTREAM_UNAVAILABLE, False, "refused the gateway's credentials"),
-        (answer(500, error={"code": -32603, "message": "m"}), Code.UPSTREAM_UNAVAILABLE, True, "HTTP status 500"),
-        (answer(418), Code.UPSTREAM_INVALID, False, "with HTTP status 418"),
-        (answer(408), Code.UPSTREAM_UNAVAILABLE, True, "with HTTP status 408"),
+        (SILENT, True, None, {"a": 1, **OUR_META}),
+        (SILENT, False, None, {"a": 1}),
+        (SILENT, False, "t", {"a": 1, "progressToken": "t"}),
+        (Channel(log_level="info"), False, None, {"a": 1}),
+        (
+            Channel(capabilities={"sampling": {}, "x": {}}, log_level="info"),
+            True,
+            7,
+            {
+                "a": 1,
+                **OUR_META,
+                "io.modelcontextprotocol/clientCapabilities": {"sampling": {}},
+                "io.modelcontextprotocol/logLevel": "info",
+                "progressToken": 7,
+            },
+        ),
     ],
 )
-def test_an_answer_without_a_result_fails(given: Answer, code: Code, unknown: bool, reason: str) -> None:
-    with pytest.raises(Failed) as failed:
-        result_of(given, str)
-    assert (failed.value.code, failed.value.unknown) == (code, unknown)
-    assert failed.value.reason.endswith(reason)
+def test_the_meta_of_a_request_is_what_goes_along_and_what_its_hop_adds(
+    channel: Channel, is_modern: bool, token: int | str | None, meta: JsonObject
+) -> None:
+    assert meta_for(channel, {"a": 1}, modern=is_modern, token=token) == meta
 
 
-def test_the_upstreams_words_are_for_the_operator_and_scrubbed() -> None:
-    with pytest.raises(Failed) as failed:
-        result_of(answer(error={"code": -1, "message": "psst KEY"}), lambda text: text.replace("KEY", "***"))
-    assert failed.value.detail == "psst ***"
-    assert "psst" not in failed.value.reason
+def test_progress_is_asked_for_by_the_id_of_the_request() -> None:
+    for sent in (modern("i", request({}), Channel(progress=True)), legacy("i", request({}), Channel(progress=True))):
+        assert orjson.loads(sent)["params"]["_meta"]["progressToken"] == "i"
+
+
+ROUND = Round(answers={"k": {"action": "accept"}}, state="sealed")
 
 
 @pytest.mark.parametrize(
-    ("result", "tool_error"),
-    [({}, False), ({"isError": None}, False), ({"isError": False, "content": [{}]}, False), ({"isError": True}, True)],
+    ("changed", "method", "params"),
+    [
+        ({}, "tools/call", {"name": "n", "arguments": {"a": 1}}),
+        ({"kind": "resource"}, "resources/read", {"uri": "n"}),
+        ({"kind": "prompt"}, "prompts/get", {"name": "n", "arguments": {"a": 1}}),
+        ({"kind": "prompt", "arguments": {}}, "prompts/get", {"name": "n"}),
+        ({"kind": "completion"}, "completion/complete", {"a": 1}),
+        ({"kind": "subscription"}, "resources/subscribe", {"a": 1}),
+        ({"kind": "other"}, "n", {"a": 1}),
+        (
+            {"round": ROUND},
+            "tools/call",
+            {"name": "n", "arguments": {"a": 1}, "inputResponses": ROUND.answers, "requestState": "sealed"},
+        ),
+        (
+            {"kind": "resource", "round": Round({}, None)},
+            "resources/read",
+            {"uri": "n", "inputResponses": {}},
+        ),
+    ],
 )
-def test_a_tool_says_whether_it_failed(result: JsonObject, tool_error: bool) -> None:
-    assert check_tool_result(result) is tool_error
+def test_what_is_asked_is_what_was_judged(changed: JsonObject, method: str, params: JsonObject) -> None:
+    assert asked(Proposal(call("alias", **{"arguments": {"a": 1}, **changed}), pin("n"))) == (method, params)

@@ -4,7 +4,8 @@ import pytest
 
 from gateway.errors import Failed
 from gateway.executors.answer import Answer
-from gateway.executors.pages import MOST_TOOLS, every_tool
+from gateway.executors.pages import MOST_TOOLS, every, every_tool
+from gateway.kinds import Listed
 from gateway.model import Code, JsonObject
 
 
@@ -46,3 +47,27 @@ async def test_what_is_no_whole_list_is_no_list(page: JsonObject) -> None:
         await listed(page)
     assert caught.value.code is Code.UPSTREAM_INVALID
     assert not caught.value.unknown
+
+
+@pytest.mark.parametrize(
+    ("what", "entry", "other"),
+    [
+        (Listed.TOOLS, {"name": "a"}, {"uri": "a://b"}),
+        (Listed.RESOURCES, {"uri": "a://b"}, {"name": "a"}),
+        (Listed.TEMPLATES, {"uriTemplate": "a://{b}"}, {"uri": "a://b"}),
+        (Listed.PROMPTS, {"name": "a", "vendor": 1}, {"name": 7}),
+    ],
+)
+async def test_each_list_is_under_its_own_name_and_its_entries_have_theirs(
+    what: Listed, entry: JsonObject, other: JsonObject
+) -> None:
+    def ask_with(value: JsonObject) -> Any:
+        async def ask(_params: JsonObject, _left: int) -> Answer:
+            return Answer(200, {"result": value})
+
+        return ask
+
+    assert await every(what, ask_with({what.value: [entry]}), 1_000, str) == [entry]
+    for page in ({what.value: [other]}, {"else": [entry]}, {what.value: [entry], "nextCursor": "same"}):
+        with pytest.raises(Failed):
+            await every(what, ask_with(page), 1_000, str)

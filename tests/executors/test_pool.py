@@ -305,3 +305,57 @@ async def test_a_refusal_for_another_reason_names_no_scope() -> None:
 def test_tokens_are_scrubbed_beside_the_headers() -> None:
     pool = authorized("http://h.example/mcp", Login(), x="header-secret")
     assert pool.scrubbed("first-token header-secret") == "*** ***"
+
+
+@pytest.mark.parametrize(
+    ("reference", "mine"),
+    [
+        ("/messages?s=1", True),
+        ("messages", True),
+        ("?s=1", True),
+        ("HTTP://LOCALHOST:8000/x", True),
+        ("http://localhost/x", False),
+        ("https://localhost:8000/x", False),
+        ("//elsewhere.example/x", False),
+        ("\\\\elsewhere.example\\x", False),
+        ("http://localhost:8000@elsewhere.example/x", False),
+        ("http://user@localhost:8000/x", False),
+        ("http://:secret@localhost:8000/x", False),
+        ("http://[", False),
+        ("file:///etc/passwd", False),
+    ],
+)
+async def test_a_neighbour_is_an_address_of_the_same_origin(reference: str, mine: bool) -> None:
+    pool = Pool("http://localhost:8000/sse", {})
+    assert (pool.neighbour(reference) is not None) is mine
+    await pool.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "unknown"), [(always(lambda seen: None), True), (always(lambda seen: b"hello\r\n\r\n"), True)]
+)
+async def test_a_stream_that_cannot_be_opened_says_why(answer: Answer, unknown: bool) -> None:
+    async with upstream({"GET": answer}) as server:
+        pool = Pool(server.url, {})
+        with pytest.raises(Failed) as failed:
+            async with pool.open("GET", b"", {}):
+                pytest.fail("it is open")
+        await pool.close()
+    assert failed.value.unknown is unknown
+
+
+async def test_a_stream_is_opened_with_the_login_of_the_moment_and_a_refused_one_is_renewed_for_the_next() -> None:
+    login = Login("Bearer t-0", bearers=("Bearer t-1", "Bearer t-2"))
+    on = {"GET": always(lambda seen: http(200 if seen.headers["authorization"] == "Bearer t-1" else 401))}
+    async with upstream(on) as server:
+        pool = authorized(server.url, login)
+        for status in (401, 200):
+            async with pool.open("GET", b"", {}) as response:
+                assert response.status == status
+        assert login.renewed == ["Bearer t-0"]
+        login.due = 0.0
+        login.bearers = ["Bearer t-1"]
+        async with pool.open("GET", b"", {}) as response:
+            assert response.status == 200
+        assert login.renewed == ["Bearer t-0", ""]
+        await pool.close()

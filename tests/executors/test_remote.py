@@ -198,7 +198,7 @@ async def test_an_upstream_that_repeats_our_token_in_an_error_does_not_tell_the_
     ("answer", "passed_over"),
     [
         (stream(DONE), None),
-        (stream(PROGRESS, ASKING, DONE, PROGRESS), 3),
+        (stream(PROGRESS, DONE, PROGRESS, ASKING), 3),
         (body("\ufeffid: 1\ndata:\n\n: hi\r\n\r\nevent: message\rdata: DONE\r\r", SSE), None),
         (body("event: other\ndata: x\n\ndata: DONE\n\n", SSE + "; charset=utf-8"), 1),
         (body("data: DONE\n\n".replace("DONE", DONE.replace(",", ",\ndata: ")), SSE), None),

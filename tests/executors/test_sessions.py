@@ -1,6 +1,7 @@
 import asyncio
 from typing import Any
 
+import orjson
 import pytest
 
 from gateway.errors import Failed
@@ -8,6 +9,7 @@ from gateway.executors.pool import Pool
 from gateway.executors.sessions import Sessions
 from gateway.model import Code, Principal
 from tests.executors.hostile import (
+    HELD,
     INVALID,
     LEGACY,
     LIMITS,
@@ -16,8 +18,10 @@ from tests.executors.hostile import (
     Reply,
     Seen,
     always,
+    event,
     http,
     legacy,
+    live,
     never,
     proposal,
     remote,
@@ -231,3 +235,50 @@ async def test_idle_sessions_are_ended_by_a_sweep() -> None:
         now[0] = 10_000.0
         await client.sweep()
         assert len(server.of("DELETE")) == 1
+
+
+async def test_what_is_said_and_asked_before_the_answer_to_the_handshake_is_passed_over() -> None:
+    info = orjson.dumps({"protocolVersion": LEGACY, "capabilities": {}}).decode()
+    on = legacy() | {
+        "initialize": live(
+            "id: 1\ndata:\n\n",
+            event("notifications/message", {"level": "info", "data": 1}),
+            event("roots/list", id=1),
+            f'data: {{"jsonrpc":"2.0","id":ID,"result":{info}}}\n\n',
+        )
+    }
+    async with upstream(on) as server, remote(server.url) as client:
+        assert said(await client.execute(proposal(), LIMITS)) == "done"
+        assert not server.of("POST"), "nobody is asked anything before there is a session"
+
+
+async def test_a_forgotten_session_closes_its_stream() -> None:
+    async with upstream(numbered() | {"GET": live(HELD)}) as server:
+        sessions = Sessions(Pool(server.url, {}), lambda: 0.0)
+        session = await sessions.of(("a", "1", "digest"), {"roots": {}})
+        assert session is not None
+        stream = session.stream
+        assert stream is not None, "servers may ask there"
+        await stream.opened()
+        sessions.forget(("a", "1", "digest"), session)
+        await stream.over
+        await sessions.close()
+
+
+async def test_a_session_in_which_nobody_can_be_asked_opens_no_stream_by_itself() -> None:
+    async with upstream(numbered()) as server:
+        sessions = Sessions(Pool(server.url, {}), lambda: 0.0)
+        neither: list[dict[str, Any]] = [{}, {"extensions": {}}]
+        for capabilities in neither:
+            session = await sessions.of(("a", "1", str(len(capabilities))), capabilities)
+            assert session is not None
+            assert session.stream is None
+        await sessions.close()
+
+
+async def test_an_answer_to_the_handshake_that_is_not_whole_is_no_session() -> None:
+    on = legacy() | {"initialize": live("id: 1\ndata:\n\n")}
+    async with upstream(on) as server:
+        with pytest.raises(Failed) as failed:
+            await Sessions(Pool(server.url, {}), lambda: 0.0).of(("a", "1"))
+    assert failed.value.code is INVALID

@@ -15,7 +15,7 @@ from gateway.executors.oauth.authorization import Account
 from gateway.executors.oauth.login import Person, log_in
 from gateway.executors.oauth.tokens import Login, Vault, token_key
 from gateway.settings import OAuthSettings
-from tests.serving import ROOT, process
+from tests.serving import PATIENCE, ROOT, process
 
 Browse = Callable[[str], Awaitable[None]]
 
@@ -52,7 +52,7 @@ async def protected() -> AsyncIterator[Protected]:
     command = [sys.executable, script, "--port", ports[0], "--issuer-port", ports[1]]
     async with process(command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL) as child:
         assert child.stdout is not None
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             assert await child.stdout.readline() == b"ready\n"
         yield Protected(f"http://127.0.0.1:{ports[0]}/mcp", f"http://127.0.0.1:{ports[1]}")
 

@@ -16,12 +16,12 @@ import pytest
 import pytest_asyncio
 
 from gateway import config
-from gateway.app import grounds
 from gateway.executors import process
 from gateway.executors.launcher import Launcher
 from gateway.executors.process import Child, Start
 from gateway.executors.program import Program
 from gateway.executors.stdio.processes import OURS
+from gateway.making import grounds
 from tests.onboarding.agents import ALL_ALLOWED, agent, upstreams
 from tests.onboarding.probe import SOURCE
 from tests.onboarding.servers import Stock, prepared, stock

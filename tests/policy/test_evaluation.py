@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.kinds import Listed
 from gateway.model import Check, JsonObject, Point
 from gateway.policy import inputs
 from gateway.policy.decide import decide
@@ -67,7 +68,9 @@ async def test_the_same_answer_comes_from_the_stored_bytes_alone(tmp_path: Path,
 
 async def test_what_was_hidden_is_told_again(tmp_path: Path) -> None:
     bundle = questions.loaded(tmp_path, POLICY, **{"list.rego": LIST, "data.json": '{"folder": "notes/"}'})
-    document = inputs.for_list(nouns.AGENT, "notes", [nouns.pin()], protocol="mcp", era="e", transport="http")
+    document = inputs.for_list(
+        nouns.AGENT, "notes", Listed.TOOLS, [nouns.pin()], protocol="mcp", era="e", transport="http"
+    )
     _, recorded = inputs.encode(document, 65_536)
     assert (await evaluate_again(bundle.content, recorded))["hide"] == ["write_note"]
 

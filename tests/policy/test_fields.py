@@ -134,16 +134,16 @@ def test_a_comprehension_that_is_the_value_is_followed() -> None:
 @pytest.mark.parametrize(
     ("package", "there"),
     [
-        ("bascule.list", {"upstream", "tools"}),
-        ("bascule.list.team", {"upstream", "tools"}),
-        ("bascule.call", {"tool", "args"}),
-        ("bascule.result", {"tool", "args", "result"}),
-        ("lib", {"tool", "args", "result", "upstream", "tools"}),
-        ("bascule.call_test", {"tool", "args", "result", "upstream", "tools"}),
+        ("bascule.list", {"upstream", "tools", "prompts"}),
+        ("bascule.list.team", {"upstream", "tools", "prompts"}),
+        ("bascule.call", {"tool", "args", "upstream", "prompt", "answers"}),
+        ("bascule.result", {"tool", "args", "result", "upstream", "prompt", "answers"}),
+        ("lib", {"tool", "args", "result", "upstream", "tools", "prompt", "prompts", "answers"}),
+        ("bascule.call_test", {"tool", "args", "result", "upstream", "tools", "prompt", "prompts", "answers"}),
     ],
 )
 def test_each_point_has_its_own_fields(package: str, there: set[str]) -> None:
-    fields = {"tool", "args", "result", "upstream", "tools"}
+    fields = {"tool", "args", "result", "upstream", "tools", "prompt", "prompts", "answers"}
     assert {field for field in fields if not remarks(f"\tinput.{field}", package)} == there
 
 

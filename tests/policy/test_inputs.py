@@ -9,7 +9,8 @@ import orjson
 import pytest
 
 from gateway.errors import Refused
-from gateway.model import Check, Code, Facts, JsonObject, Manifest, Point, Principal, TypedValue
+from gateway.kinds import Kind, Listed
+from gateway.model import Check, Code, Facts, JsonObject, Manifest, Point, Principal, Round, TypedValue
 from gateway.policy import inputs
 from gateway.policy.bundle import shipped
 from gateway.policy.decide import decide
@@ -33,10 +34,40 @@ FAILED = Check("hidden_text", "fail", 100, 0, "for the operator")
 
 def listed() -> JsonObject:
     pins = [nouns.pin(), nouns.pin("read_note", manifest=MANIFEST)]
-    return inputs.for_list(PERSON, "notes", pins, protocol="mcp", era="e", transport="http", labels=("pii",))
+    return inputs.for_list(
+        PERSON, "notes", Listed.TOOLS, pins, protocol="mcp", era="e", transport="http", labels=("pii",)
+    )
 
+
+def others(what: Listed, *entries: JsonObject) -> JsonObject:
+    return inputs.for_list(PERSON, "notes", what, entries, protocol="mcp", era="e", transport="http")
+
+
+def about(kind: Kind, name: str, arguments: JsonObject | None = None, **changed: Any) -> JsonObject:
+    call = nouns.call(name, kind=kind, arguments=arguments or {}, **changed)
+    return inputs.for_call(nouns.proposal(call=call, pin=nouns.pin(name)), FACTS)
+
+
+NOTE = {"uri": "note://a", "name": "a", "mimeType": "text/plain", "size": 3, "title": 1}
+REF = {"ref": {"type": "ref/prompt", "name": "sum-up"}, "argument": {"name": "tone", "value": "d"}}
+KINDS = {
+    "resource": about(Kind.RESOURCE, "note://a"),
+    "subscription": about(Kind.SUBSCRIPTION, "note://a"),
+    "prompt": about(Kind.PROMPT, "sum-up", {"tone": "dry"}),
+    "completion": about(Kind.COMPLETION, "sum-up", REF),
+    "sampling": about(Kind.SAMPLING, "sampling/createMessage", {"messages": []}, within=nouns.call()),
+    "elicitation": about(Kind.ELICITATION, "elicitation/create", {"mode": "url"}, within=nouns.call()),
+    "roots": about(Kind.ROOTS, "roots/list", within=nouns.call()),
+    "other": about(Kind.OTHER, "tasks/get", {"taskId": "1"}),
+}
+DURING = {"kind": "tool", "name": "write_note"}
 
 DOCUMENTS = {
+    **KINDS,
+    "a later round": about(Kind.TOOL, "write_note", round=Round({"who": {"action": "accept"}}, None)),
+    "resources": others(Listed.RESOURCES, NOTE, {"uri": "note://b"}),
+    "templates": others(Listed.TEMPLATES, {"uriTemplate": "note://{id}", "name": "n"}),
+    "prompts": others(Listed.PROMPTS, {"name": "sum-up", "arguments": []}),
     "call": inputs.for_call(FULL, FACTS),
     "bare call": inputs.for_call(nouns.proposal(), questions.NOW),
     "result": inputs.for_result(FULL, FACTS, nouns.outcome(tool_error=True), (FAILED,), [("tag", "/content/0")]),
@@ -106,6 +137,47 @@ def test_a_document_of_a_list_names_every_tool_and_no_time() -> None:
     assert [tool["name"] for tool in document["tools"]] == ["write_note", "read_note"]
     assert "time" not in document
     assert document["session"] == {"labels": ("pii",)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "subject"),
+    [
+        ("resource", {"uri": "note://a"}),
+        ("subscription", {"uri": "note://a"}),
+        ("prompt", {"name": "sum-up"}),
+        ("completion", {"ref": "ref/prompt", "name": "sum-up", "argument": "tone"}),
+        ("sampling", {"during": DURING}),
+        ("elicitation", {"mode": "url", "during": DURING}),
+        ("roots", {"during": DURING}),
+        ("other", {"method": "tasks/get"}),
+    ],
+)
+def test_what_is_no_tools_has_a_member_of_its_kind_and_a_tool_that_no_rule_allows(
+    kind: str, subject: JsonObject
+) -> None:
+    document = KINDS[kind]
+    assert (document["call"]["kind"], document[kind], document["upstream"]) == (kind, subject, "notes")
+    assert (document["tool"]["name"], document["tool"]["upstream"]) == ("", "")
+    assert document["tool"]["manifest"]["effects"] == ("unknown",)
+    assert set(KINDS) & set(document) == {kind}
+
+
+@pytest.mark.parametrize("arguments", [{"ref": 1, "argument": []}, {}, {"ref": {"type": []}}])
+def test_a_completion_of_any_shape_has_a_document(arguments: JsonObject) -> None:
+    SCHEMA.validate(orjson.loads(orjson.dumps(about(Kind.COMPLETION, "x", arguments))))
+
+
+def test_what_a_client_answers_is_seen_and_bounded_as_arguments_are() -> None:
+    document = DOCUMENTS["a later round"]
+    assert document["answers"] == {"who": {"action": "accept"}}
+    bounded, _ = inputs.encode({**document, "answers": {"who": "x" * 500}}, 200)
+    assert bounded["answers"]["who"]["length"] == 500
+
+
+def test_a_list_of_others_names_what_a_rule_may_ask_for() -> None:
+    assert others(Listed.RESOURCES, NOTE)["resources"] == [{"uri": "note://a", "name": "a", "mimeType": "text/plain"}]
+    assert others(Listed.PROMPTS, {"name": "p", "arguments": []})["prompts"] == [{"name": "p"}]
+    assert others(Listed.TEMPLATES, {"uriTemplate": "u"})["call"]["kind"] == "resource"
 
 
 def stands_for(value: bytes) -> JsonObject:

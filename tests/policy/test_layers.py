@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import ConfigError
+from gateway.kinds import Listed
 from gateway.model import JsonObject, Point
 from gateway.policy import inputs, layers
 from gateway.policy.bundle import load
@@ -39,7 +40,7 @@ async def test_a_teams_allow_counts_for_its_upstreams_and_its_refusals_everywher
 ) -> None:
     pdp = Regorus(questions.loaded(tmp_path, ORGANISATION, **FILES))
     document = questions.call(path)
-    document["tool"]["upstream"] = upstream
+    document["upstream"] = upstream
     decision = await decide(pdp, Point.CALL, document, id="d")
     assert (decision.effect, decision.reasons) == (effect, (reason,))
 
@@ -77,7 +78,7 @@ async def test_a_team_hides_at_list_and_withholds_at_result(tmp_path: Path) -> N
 
 
 def asked_at_list() -> JsonObject:
-    return inputs.for_list(nouns.AGENT, "notes", [nouns.pin()], protocol="mcp", era="e", transport="http")
+    return inputs.for_list(nouns.AGENT, "notes", Listed.TOOLS, [nouns.pin()], protocol="mcp", era="e", transport="http")
 
 
 def test_a_teams_own_helper_called_decision_is_its_own(tmp_path: Path) -> None:
@@ -93,7 +94,7 @@ def test_what_joins_the_teams_is_written_in_one_order() -> None:
         "package bascule.call\n\n"
         "deny contains member if {\n\tsome member in data.bascule.call.mail.deny\n}\n\n"
         "obligations contains member if {\n\tsome member in data.bascule.call.mail.obligations\n}\n\n"
-        "allow contains member if {\n\tinput.tool.upstream in data.teams.notes.upstreams\n"
+        "allow contains member if {\n\tinput.upstream in data.teams.notes.upstreams\n"
         "\tsome member in data.bascule.call.notes.allow\n}\n"
     )
 

@@ -15,6 +15,7 @@ import pytest
 from pyreqwest.client import ClientBuilder
 
 from gateway.errors import Refused
+from gateway.kinds import Listed
 from gateway.model import Check, Code, Facts, JsonObject, Manifest, Outcome, Point, Principal, Proposal, TypedValue
 from gateway.policy import Pdp, bundle, canaries, inputs, opabundle, testing
 from gateway.policy import folder as testing_folder
@@ -171,7 +172,7 @@ def documents() -> Iterator[tuple[Point, JsonObject]]:
     pins = [nouns.pin(f"tool{place}", manifest=manifest) for place, manifest in enumerate(MANIFESTS)]
     for principal in PRINCIPALS:
         asked = {"protocol": "mcp", "era": "2026-07-28", "transport": "http", "labels": ("pii",)}
-        yield Point.LIST, inputs.for_list(principal, "notes", pins, **asked)  # type: ignore[arg-type]
+        yield Point.LIST, inputs.for_list(principal, "notes", Listed.TOOLS, pins, **asked)  # type: ignore[arg-type]
 
 
 PACKS = sorted(place.name for place in (ROOT / "policies" / "packs").iterdir() if (place / "data.json").is_file())

@@ -355,4 +355,5 @@ def test_the_documents_asked_about_are_not_all_answered_alike(tmp_path: Path, wh
 def test_the_starter_policy_reads_no_argument() -> None:
     bundle = load(shipped() / "packs" / "starter")
     trees = reads.of_points(syntax.modules(compiled(bundle).get_ast_as_json()))
-    assert set(trees[Point.CALL]) == {"principal", "tool", "typed"}
+    kinds = {"resource", "prompt", "completion", "subscription"}
+    assert set(trees[Point.CALL]) == {"principal", "tool", "typed", "call", "upstream", *kinds}

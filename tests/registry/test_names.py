@@ -91,3 +91,12 @@ def test_a_name_is_displayed_as_printable_ascii() -> None:
 )
 def test_hidden_code_points_are_seen(text: str, hides: bool) -> None:
     assert names.hidden(text) is hides
+
+
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [("a\u200bb\u202ec", "abc"), ("line\n\ttab", "line\n\ttab"), ("\x1b[2Jx", "[2Jx"), ("é 漢", "é 漢")],
+)
+def test_what_a_reader_does_not_see_can_be_taken_out(text: str, rest: str) -> None:
+    assert names.without_hidden(text) == rest
+    assert not names.hidden(rest)

@@ -1,16 +1,24 @@
 """A gateway's client side with nothing behind it: requests go in as ASGI, what was asked behind it is kept."""
 
+import asyncio
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
+import orjson
+
+from gateway.channel import About, Channel, Tell
 from gateway.config import Settings
+from gateway.errors import Malformed, Refused
 from gateway.identity.tokens import Authenticator
-from gateway.model import Call, Endpoint, JsonObject, Principal, Reply
+from gateway.kinds import Listed
+from gateway.model import Call, Code, Endpoint, JsonObject, Principal, Reply
+from gateway.subscriptions import Subscription, Wants
 from gateway.transports.http import App
 from gateway.transports.mcp import Front
+from gateway.transports.served import Behind
 from gateway.transports.sessions import Sessions
 from gateway.wire import mcp
 
@@ -53,41 +61,111 @@ class Answered:
         return self.json["error"]
 
 
+CAPABILITIES: JsonObject = {
+    "tools": {"listChanged": True},
+    "resources": {"listChanged": True, "subscribe": True},
+    "prompts": {},
+    "logging": {},
+}
+
+
+def result_of(call: Call) -> JsonObject:
+    """A result of the call's kind."""
+    results: dict[str, JsonObject] = {
+        "tool": {"content": [{"type": "text", "text": call.name}]},
+        "resource": {"contents": [{"uri": call.name, "text": ""}]},
+        "prompt": {"messages": []},
+        "completion": {"completion": {"values": []}},
+    }
+    return results.get(call.kind, {"of": call.name})
+
+
+@dataclass(eq=False)
+class Subscribed:
+    """Stands in for a Subscription: what was accepted, and whether it is closed."""
+
+    principal: Principal
+    endpoint: Endpoint
+    era: str
+    transport: str
+    session: str
+    wants: Wants
+    tell: Tell
+    closed: bool = False
+    on_close: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def add(self, uri: str) -> None:
+        if uri.startswith("secret:"):
+            raise Refused(Code.POLICY_DENIED, "not this one")
+        self.wants = Wants(self.wants.lists, (*self.wants.uris, uri))
+
+    def remove(self, uri: str) -> None:
+        self.wants = Wants(self.wants.lists, tuple(one for one in self.wants.uris if one != uri))
+
+    def close(self) -> None:
+        self.closed = True
+        self.on_close.set()
+
+
 @dataclass
 class Exchange:
-    """An App over fakes. `calls` and `lists` are what reached behind it."""
+    """An App over fakes. `calls`, `lists` and `subscribed` are what reached behind it."""
 
     given: Settings = field(default_factory=settings)
     sessions: Sessions = field(default_factory=Sessions)
-    reply: Callable[[Call], Reply] = lambda call: Reply(result={"content": [{"type": "text", "text": call.name}]})
+    reply: Callable[[Call], Reply] = lambda call: Reply(result=result_of(call))
+    run: Callable[[Call, Channel], Awaitable[Reply]] | None = None
     tools: Callable[[], list[JsonObject]] = lambda: [{"name": "read_file", "inputSchema": SCHEMA}]
+    about: About = field(default_factory=lambda: About(CAPABILITIES, "Ask."))
     ready: bool = True
     calls: list[Call] = field(default_factory=list)
+    channels: list[Channel] = field(default_factory=list)
     lists: list[tuple[Principal, Endpoint, str, str]] = field(default_factory=list)
+    pages: list[tuple[Listed, str | None]] = field(default_factory=list)
+    subscribed: list[Subscribed] = field(default_factory=list)
+    opened: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set with each subscription."""
 
     def __post_init__(self) -> None:
-        async def call_tool(call: Call) -> Reply:
-            self.calls.append(call)
-            return self.reply(call)
-
-        async def list_tools(principal: Principal, endpoint: Endpoint, era: str, session: str) -> list[JsonObject]:
-            self.lists.append((principal, endpoint, era, session))
-            return self.tools()
-
-        async def input_schema(_principal: Principal, _endpoint: Endpoint, name: str) -> JsonObject | None:
-            return None if name == "hidden" else SCHEMA
-
+        behind = Behind(self._call, self._listed, self._about, self._input_schema, self._subscribe)
         self.front = Front(
             endpoints=lambda name, view: ENDPOINTS.get((name, view)),
-            call_tool=call_tool,
-            list_tools=list_tools,
-            input_schema=input_schema,
+            behind=behind,
             server=SERVER,
-            instructions="Ask.",
             sessions=self.sessions,
         )
         self.authenticator = Authenticator(self.given)
         self.app = App(self.front, self.authenticator, self.given, ready=lambda: self.ready)
+
+    async def _call(self, call: Call, channel: Channel) -> Reply:
+        self.calls.append(call)
+        self.channels.append(channel)
+        return self.reply(call) if self.run is None else await self.run(call, channel)
+
+    async def _listed(
+        self, what: Listed, principal: Principal, endpoint: Endpoint, era: str, session: str, cursor: str | None
+    ) -> tuple[list[Any], str | None]:
+        if cursor not in (None, "2"):
+            raise Malformed(Code.PARSE, "the cursor is not one of ours", jsonrpc=-32602)
+        self.lists.append((principal, endpoint, era, session))
+        self.pages.append((what, cursor))
+        items = self.tools() if what is Listed.TOOLS else [orjson.Fragment(b'{"name":"one"}')]
+        return items, "2" if what is Listed.PROMPTS and cursor is None else None
+
+    async def _about(self, _principal: Principal, _endpoint: Endpoint) -> About:
+        return self.about
+
+    async def _input_schema(self, _principal: Principal, _endpoint: Endpoint, name: str) -> JsonObject | None:
+        return None if name == "hidden" else SCHEMA
+
+    async def _subscribe(self, *given: Any) -> Subscription:
+        subscribed = Subscribed(*given)
+        for uri in subscribed.wants.uris:
+            if uri.startswith("secret:"):
+                raise Refused(Code.POLICY_DENIED, "not this one")
+        self.subscribed.append(subscribed)
+        self.opened.set()
+        return cast(Subscription, subscribed)
 
     async def request(
         self,
@@ -134,7 +212,7 @@ class Exchange:
         """One modern request with the headers that belong to it."""
         params: JsonObject = {"_meta": META | (meta or {})} | (given or {})
         stated = {"mcp_protocol_version": MODERN, "mcp_method": method}
-        name = params.get("name")
+        name = params.get(mcp.NAMED_BY.get(method, ""))
         if isinstance(name, str):
             stated["mcp_name"] = mcp.encode_header(name)
         return await self.post(request(method, params), **(stated | options))
@@ -159,5 +237,6 @@ def request(method: str, params: JsonObject | None = None, ident: int | str = 1)
     return {"jsonrpc": "2.0", "id": ident, "method": method} | ({} if params is None else {"params": params})
 
 
-def handshake(version: object) -> JsonObject:
-    return {"protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "c", "version": "0"}}
+def handshake(version: object, capabilities: object = None) -> JsonObject:
+    client = {"name": "c", "version": "0"}
+    return {"protocolVersion": version, "capabilities": capabilities or {}, "clientInfo": client}

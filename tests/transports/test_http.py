@@ -116,7 +116,10 @@ ORIGINS = {
     "https://console.example:8443": False,
     "http://console.example": False,
     "http://localhost:8484": False,
-    "http://127.0.0.1:8484": False,
+    "http://127.0.0.1:8484": True,
+    "http://127.0.0.1:8485": False,
+    "http://127.0.0.1": False,
+    "http://127.0.0.1:8484.evil.example": False,
     "https://console.example.evil.example": False,
     "null": False,
     "": False,
@@ -203,7 +206,7 @@ async def test_insecure_local_lets_in_peers_on_loopback_and_no_forwarded_ones(pe
 @pytest.mark.parametrize("method", ["GET", "PUT", "OPTIONS", "HEAD", "PATCH"])
 async def test_other_methods_are_not_allowed(method: str) -> None:
     answer = await Exchange().request(method, headers=standard().items())
-    assert (answer.status, answer.headers["allow"], answer.body) == (405, "POST, DELETE", b"")
+    assert (answer.status, answer.headers["allow"], answer.body) == (405, "GET, POST, DELETE", b"")
 
 
 CONTENT_TYPES = {

@@ -1,17 +1,17 @@
 import asyncio
 import json
 import logging
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from mcp_types import methods as validators
 
+from gateway.channel import About
 from gateway.errors import Failed, LogUnavailable, Refused
 from gateway.model import Call, Code, JsonObject, Reply
-from gateway.transports.http import App
-from gateway.transports.mcp import Front
 from gateway.wire import mcp
-from tests.transports.exchange import MODERN, SCHEMA, SERVER, Exchange, request
+from tests.transports.exchange import CAPABILITIES, MODERN, SCHEMA, SERVER, Exchange, request
 
 CALL: JsonObject = {"name": "read_file", "arguments": {"path": "/a"}}
 SECRET = "postgres://root:hunter2@db"
@@ -22,21 +22,13 @@ async def test_discover_tells_what_is_served() -> None:
     result = answer.json["result"]
     assert result["supportedVersions"] == [MODERN]
     assert (result["ttlMs"], result["cacheScope"], result["resultType"]) == (0, "private", "complete")
-    assert (result["capabilities"], result["instructions"]) == ({"tools": {}}, "Ask.")
+    assert (result["capabilities"], result["instructions"]) == (CAPABILITIES, "Ask.")
     assert result["_meta"] == {mcp.META_SERVER: SERVER}
     validators.validate_server_result("server/discover", MODERN, result)
 
 
 async def test_without_instructions_none_are_told() -> None:
-    exchange = Exchange()
-    exchange.front = Front(
-        endpoints=exchange.front._endpoints,
-        call_tool=exchange.front._call_tool,
-        list_tools=exchange.front._list_tools,
-        input_schema=exchange.front._input_schema,
-        server=SERVER,
-    )
-    exchange.app = App(exchange.front, exchange.authenticator, exchange.given, ready=lambda: True)
+    exchange = Exchange(about=About({"tools": {}}))
     assert "instructions" not in (await exchange.modern("server/discover")).json["result"]
 
 
@@ -87,8 +79,8 @@ async def test_a_call_without_arguments_has_none(params: JsonObject) -> None:
         {"name": "t", "arguments": "x"},
         {"name": "t", "arguments": 0},
         {"name": "t", "arguments": False},
-        {"name": "t", "requestState": "x"},
-        {"name": "t", "inputResponses": {}},
+        {"name": "t", "requestState": 1},
+        {"name": "t", "inputResponses": []},
     ],
 )
 async def test_a_call_of_another_shape_reaches_nothing(params: JsonObject) -> None:
@@ -108,14 +100,14 @@ async def test_a_call_of_another_shape_reaches_nothing(params: JsonObject) -> No
         "ping",
         "logging/setLevel",
         "resources/subscribe",
-        "resources/list",
-        "prompts/list",
-        "subscriptions/listen",
-        "tools/Call",
+        "resources/unsubscribe",
+        "sampling/createMessage",
+        "elicitation/create",
+        "roots/list",
+        "notifications/cancelled",
         "tools/call ",
         "",
-        "__class__",
-        "tasks/get",
+        "x" * 129,
     ],
 )
 async def test_a_method_that_is_not_served_is_404_on_the_modern_wire(method: str) -> None:
@@ -223,16 +215,16 @@ async def test_a_tool_the_principal_may_not_know_of_is_not_given_away_by_its_hea
 async def test_what_is_kept_of_schemas_is_bounded_and_never_another_schemas(monkeypatch: pytest.MonkeyPatch) -> None:
     exchange = Exchange()
     schemas = iter([{"properties": {"region": {"type": "string", "x-mcp-header": f"H{n}"}}} for n in range(100)])
-    monkeypatch.setattr("gateway.transports.mcp._DECLARED_LIMIT", 10)
+    monkeypatch.setattr("gateway.transports.served._DECLARED_LIMIT", 10)
 
     async def input_schema(*_asked: object) -> JsonObject:
         return next(schemas)
 
-    exchange.front._input_schema = input_schema
+    exchange.front._served._behind = replace(exchange.front._served._behind, input_schema=input_schema)
     for number in range(100):
         answer = await exchange.modern("tools/call", REGION, **{f"mcp_param_h{number}": "eu"})
         assert answer.status == 200
-    assert len(exchange.front._declared) <= 10
+    assert len(exchange.front._served._declared) <= 10
 
 
 async def test_a_session_or_an_event_id_means_nothing_on_the_modern_wire() -> None:

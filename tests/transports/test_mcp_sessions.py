@@ -4,7 +4,7 @@ from mcp_types import methods as validators
 from gateway.model import JsonObject, Reply
 from gateway.transports.sessions import Sessions
 from gateway.wire import mcp
-from tests.transports.exchange import MODERN, SCHEMA, SERVER, Exchange, handshake, request
+from tests.transports.exchange import CAPABILITIES, MODERN, SCHEMA, SERVER, Exchange, handshake, request
 
 CALL: JsonObject = {"name": "read_file", "arguments": {"path": "/a"}}
 SECRET = "postgres://root:hunter2@db"
@@ -57,7 +57,7 @@ async def test_the_handshake_agrees_on_a_version_we_speak(asked: str, given: str
     assert answer.json["result"] == {
         "protocolVersion": given,
         "serverInfo": SERVER,
-        "capabilities": {"tools": {}},
+        "capabilities": CAPABILITIES,
         "instructions": "Ask.",
     }
     validators.validate_server_result("initialize", given, answer.json["result"])
@@ -173,7 +173,7 @@ async def test_a_session_that_idled_too_long_is_lost() -> None:
     assert (answer.status, answer.error) == (404, LOST)
 
 
-@pytest.mark.parametrize("method", ["resources/list", "server/discover", "logging/setLevel", "tools/unknown", ""])
+@pytest.mark.parametrize("method", ["subscriptions/listen", "server/discover", "roots/list", "notifications/x", ""])
 async def test_an_unknown_method_does_not_look_like_the_end_of_a_legacy_session(method: str) -> None:
     exchange = Exchange()
     session = await exchange.initialize()

@@ -8,9 +8,16 @@ from hypothesis import strategies as st
 
 from gateway.errors import Malformed
 from gateway.wire import jsonrpc
-from gateway.wire.jsonrpc import Message, encode, parse
+from gateway.wire.jsonrpc import Message, Response, encode, parse
 
 DEPTH = 64
+
+
+def parsed(body: bytes, *, depth: int) -> Message:
+    """What is a request or a notification."""
+    message = parse(body, depth=depth)
+    assert isinstance(message, Message)
+    return message
 
 
 def envelope(**changes: object) -> bytes:
@@ -71,7 +78,7 @@ def test_every_valid_id_is_accepted_as_sent(name: str) -> None:
     ],
 )
 def test_what_only_looks_strange_arrives_as_it_was_sent(text: str) -> None:
-    assert parse(raw(text), depth=DEPTH).params == json.loads(text)
+    assert parsed(raw(text), depth=DEPTH).params == json.loads(text)
 
 
 NOT_JSON: dict[str, bytes] = {
@@ -143,8 +150,18 @@ NOT_A_MESSAGE: dict[str, bytes] = {
     "null": b"null",
     "number": b"1",
     "empty object": b"{}",
-    "response": b'{"jsonrpc":"2.0","id":1,"result":{}}',
-    "error response": b'{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"x"}}',
+    "response without an id": b'{"jsonrpc":"2.0","result":{}}',
+    "response to null": b'{"jsonrpc":"2.0","id":null,"result":{}}',
+    "response to a float": b'{"jsonrpc":"2.0","id":1.5,"result":{}}',
+    "response of another version": b'{"jsonrpc":"1.0","id":1,"result":{}}',
+    "response without a version": b'{"id":1,"result":{},"error":{"code":1,"message":"x"}}',
+    "response with params": b'{"jsonrpc":"2.0","id":1,"result":{},"params":{}}',
+    "result of another shape": b'{"jsonrpc":"2.0","id":1,"result":[]}',
+    "result and error": b'{"jsonrpc":"2.0","id":1,"result":{},"error":{"code":1,"message":"x"}}',
+    "error of another shape": b'{"jsonrpc":"2.0","id":1,"error":"x"}',
+    "error without a code": b'{"jsonrpc":"2.0","id":1,"error":{"message":"x"}}',
+    "error with a code that is true": b'{"jsonrpc":"2.0","id":1,"error":{"code":true,"message":"x"}}',
+    "error without a message": b'{"jsonrpc":"2.0","id":1,"error":{"code":1}}',
     "request and response": raw(more=',"result":{}'),
     "unknown key": raw(more=',"x":1'),
     "Method beside method": raw(more=',"Method":"tools/call"'),
@@ -199,7 +216,7 @@ def test_json_that_is_not_one_message_is_an_invalid_request(name: str) -> None:
 
 @pytest.mark.parametrize("limit", [4, 64, 150])
 def test_nesting_up_to_the_limit_is_accepted_and_one_more_is_not(limit: int) -> None:
-    assert parse(nested(limit), depth=limit).method == "m"
+    assert parsed(nested(limit), depth=limit).method == "m"
     with pytest.raises(Malformed, match=f"deeper than {limit}"):
         parse(nested(limit + 1), depth=limit)
 
@@ -212,7 +229,7 @@ def test_nesting_far_beyond_any_limit_is_refused_and_crashes_nothing(levels: int
 
 def test_as_many_values_as_may_be_are_parsed_and_each_is_there() -> None:
     text = "{" + ",".join(f'"{key}":{key}' for key in range(90_000)) + "}"
-    assert len(parse(raw(text), depth=DEPTH).params) == 90_000
+    assert len(parsed(raw(text), depth=DEPTH).params) == 90_000
 
 
 @pytest.mark.parametrize("text", ["{" + ",".join(f'"{key}":{key}' for key in range(1_000_000)) + "}",
@@ -227,12 +244,12 @@ def test_keys_chosen_to_collide_in_a_simple_hash_are_still_told_apart() -> None:
     keys = [""]
     for _ in range(12):
         keys = [key + half for key in keys for half in halves]
-    assert len(parse(raw(json.dumps(dict.fromkeys(keys, 0))), depth=DEPTH).params) == 4096
+    assert len(parsed(raw(json.dumps(dict.fromkeys(keys, 0))), depth=DEPTH).params) == 4096
 
 
 def verdict_on(body: bytes) -> Message | Malformed:
     try:
-        return parse(body, depth=8)
+        return parsed(body, depth=8)
     except Malformed as fault:
         return fault
 
@@ -276,7 +293,7 @@ def test_mutated_messages_are_parsed_as_the_standard_library_reads_them_or_refus
                 [b"", b'"', b"{", b"]", b"\\", b"\x00", b"9" * 20, b"e"]
             )
         try:
-            message = parse(bytes(body), depth=16)
+            message = parsed(bytes(body), depth=16)
         except Malformed:
             continue
         value = json.loads(bytes(body))
@@ -314,3 +331,20 @@ def test_responses_carry_the_id_and_errors_their_data() -> None:
         "error": {"code": -1, "message": "no"},
     }
     assert json.loads(jsonrpc.error(3, -1, "no", {"d": 0}))["error"]["data"] == {"d": 0}
+
+
+@pytest.mark.parametrize(
+    ("body", "response"),
+    [
+        (b'{"jsonrpc":"2.0","id":1,"result":{"a":1}}', Response(1, {"a": 1})),
+        (b'{"id":"x","result":{},"jsonrpc":"2.0"}', Response("x", {})),
+        (b'{"jsonrpc":"2.0","id":1,"error":{"code":-1,"message":"secret","data":{}}}', Response(1, None, -1)),
+    ],
+)
+def test_an_answer_to_us_keeps_its_result_or_the_code_of_its_error(body: bytes, response: Response) -> None:
+    assert parse(body, depth=64) == response
+
+
+def test_an_answer_is_bounded_like_any_message() -> None:
+    with pytest.raises(Malformed, match="nested deeper"):
+        parse(b'{"jsonrpc":"2.0","id":1,"result":{"a":[[[[]]]]}}', depth=4)

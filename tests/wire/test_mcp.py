@@ -153,7 +153,8 @@ def test_the_constants_are_those_of_the_sdk() -> None:
     assert set(mcp.LEGACY) == set(sdk_version.HANDSHAKE_PROTOCOL_VERSIONS) - {"2024-11-05"}
     assert mcp.LATEST_LEGACY == sdk_version.LATEST_HANDSHAKE_VERSION
     assert dict(mcp.STATUS) == dict(inbound.ERROR_CODE_HTTP_STATUS)
-    assert dict(mcp.NAMED_BY) == dict(inbound.NAME_BEARING_METHODS)
+    tasks = {f"tasks/{verb}": "taskId" for verb in ("get", "update", "cancel")}  # of an extension, which the SDK lacks
+    assert dict(mcp.NAMED_BY) == dict(inbound.NAME_BEARING_METHODS) | tasks
 
 
 @pytest.mark.parametrize(
@@ -280,3 +281,15 @@ def test_random_header_bytes_never_break_the_ladder() -> None:
         with pytest.raises(Malformed) as fault:
             mcp.climb("tools/call", CALL, headers)
         assert fault.value.jsonrpc == mcp.HEADER_MISMATCH
+
+
+@pytest.mark.parametrize("ttl_ms", [0, 5000])
+def test_what_may_be_kept_says_for_how_long_and_only_by_whom(ttl_ms: int) -> None:
+    shaped = mcp.shape_result(MODERN, {"ttlMs": 9, "cacheScope": "public"}, cacheable=True, ttl_ms=ttl_ms)
+    assert shaped == {"resultType": "complete", "ttlMs": ttl_ms, "cacheScope": "private"}
+
+
+def test_a_result_that_asks_something_is_nothing_to_keep() -> None:
+    asking = {"resultType": "input_required", "inputRequests": {}, "requestState": "x"}
+    shaped = mcp.shape_result(MODERN, asking | {"ttlMs": 9, "cacheScope": "public"}, cacheable=True, ttl_ms=5)
+    assert shaped == asking

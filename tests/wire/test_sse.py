@@ -99,3 +99,29 @@ def test_an_event_that_does_not_end_is_held_only_up_to_the_limit(chunks: list[by
 
 def test_events_that_end_are_not_counted_against_the_limit() -> None:
     assert len(events(*[b"data: " + b"x" * 80 + b"\n\n"] * 50, limit=100)) == 50
+
+
+@pytest.mark.parametrize(
+    ("given", "last_id", "retry_ms"),
+    [
+        (b"data: a\n\n", b"", None),
+        (b"id: 7\ndata: a\n\n", b"7", None),
+        (b"id: 7\ndata: a\n\ndata: b\n\n", b"7", None),
+        (b"id: 7\n\nid\ndata: b\n\n", b"", None),
+        (b"id: 7\ndata: a\n\nid: 8\ndata: cut off", b"7", None),
+        (b"id: 7\nretry: 500\ndata:\n\n", b"7", 500),
+        (b"id: a\0b\ndata: a\n\n", b"", None),
+        (b"retry: 500", b"", None),
+        (b"retry: 500\n", b"", 500),
+        (b"retry: -1\nretry: x\nretry: 1.5\n", b"", None),
+        (b"retry: 99999999999999999999\n", b"", 999999999),
+    ],
+)
+def test_where_a_stream_goes_on_is_kept_from_the_events_that_ended(
+    given: bytes, last_id: bytes, retry_ms: int | None
+) -> None:
+    for chunks in ([given], [given[place : place + 1] for place in range(len(given))]):
+        stream = EventStream(LIMIT)
+        for chunk in chunks:
+            stream.feed(chunk)
+        assert (stream.last_id, stream.retry_ms) == (last_id, retry_ms)

@@ -9,14 +9,16 @@ import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
+from gateway.channel import About
 from gateway.errors import Failed
 from gateway.executors.answer import Answer
 from gateway.executors.era import Verdict, judge
-from gateway.executors.messages import CLIENT, error_code, result_of
-from gateway.executors.stdio.conversation import Envelope
+from gateway.executors.messages import CLIENT, error_code
+from gateway.executors.results import result_of
 from gateway.executors.stdio.processes import Key
 from gateway.executors.stdio.server import Server
-from gateway.model import Code
+from gateway.executors.stdio.waiting import Envelope
+from gateway.model import Code, JsonObject
 from gateway.wire.mcp import LATEST_LEGACY, LATEST_MODERN, LEGACY, UNSUPPORTED_VERSION
 
 PROBE_SECONDS = 5.0
@@ -43,6 +45,8 @@ class Handshake:
         self._turns = turns or contextlib.nullcontext()
         self._finding = asyncio.Lock()
         self.known: Verdict | None = None
+        self.about: About | None = None
+        """What the last process that began said of itself."""
 
     async def open(self, key: Key) -> Server:
         """A new process that can be asked.
@@ -63,7 +67,7 @@ class Handshake:
 
     def forget(self) -> None:
         """Ask again before the next process is used."""
-        self.known = None
+        self.known = self.about = None
 
     async def _found(self, key: Key) -> Server:
         """The first contact."""
@@ -75,12 +79,12 @@ class Handshake:
                 return server
             if verdict is not None:
                 with contextlib.suppress(Failed):  # the question may have upset it: one never asked gets its chance
-                    self.known = await self._shaken(server)
+                    self.known = await self._shaken(server, key)
                     return server
         server.dismiss()
         server = await self._start(key)
         with _kept(server):
-            self.known = await self._shaken(server)
+            self.known = await self._shaken(server, key)
         if self.known.modern:
             server.dismiss()
             return await self._modern(key)
@@ -93,7 +97,7 @@ class Handshake:
                 return await self._modern(key)
             server = await self._start(key)
             with _kept(server):
-                if (await self._shaken(server)).modern:
+                if (await self._shaken(server, key)).modern:
                     raise _changed()
             return server
         except Failed as failed:
@@ -122,19 +126,32 @@ class Handshake:
 
     async def _discovered(self, server: Server, seconds: float) -> Answer:
         server.version, server.modern = LATEST_MODERN, True
-        return await server.ask(Envelope("server/discover", {}, {}, _BYTES, seconds))
+        answer = await server.ask(Envelope("server/discover", {}, {}, _BYTES, seconds))
+        self._introduced(server, (answer.message or {}).get("result"))
+        return answer
 
-    async def _shaken(self, server: Server) -> Verdict:
+    def _introduced(self, server: Server, result: object) -> None:
+        """Keep what it says of itself, as far as it does."""
+        said: JsonObject = result if type(result) is dict else {}
+        capabilities, instructions = said.get("capabilities"), said.get("instructions")
+        server.about = self.about = About(
+            capabilities if type(capabilities) is dict else {},
+            instructions if type(instructions) is str else "",
+            server.version,
+        )
+
+    async def _shaken(self, server: Server, key: Key) -> Verdict:
         """The handshake: what its acceptance says, or a refusal that only a modern server gives."""
         server.modern = False
-        params = {"protocolVersion": LATEST_LEGACY, "capabilities": {}, "clientInfo": CLIENT}
+        params = {"protocolVersion": LATEST_LEGACY, "capabilities": key.declared, "clientInfo": CLIENT}
         answer = await server.ask(Envelope("initialize", params, {}, _BYTES, self._handshake_s))
         if error_code(answer) == UNSUPPORTED_VERSION and (verdict := judge(answer)).modern:
             return verdict
-        version = result_of(answer, self._scrubbed).get("protocolVersion")
-        if version not in _ACCEPTED:
+        said = result_of(answer, self._scrubbed)
+        if (version := said.get("protocolVersion")) not in _ACCEPTED:
             raise Failed(Code.UPSTREAM_INVALID, "the upstream speaks no protocol version of ours")
         server.version = version
+        self._introduced(server, said)
         server.tell("notifications/initialized", {})
         return Verdict(modern=False, legacy=True)
 

@@ -11,11 +11,15 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+from gateway.channel import About
 from gateway.errors import Failed
 from gateway.executors.answer import Answer, invalid
 from gateway.executors.process import Child
-from gateway.executors.stdio.conversation import Conversation, Envelope
+from gateway.executors.stdio.conversation import Conversation
 from gateway.executors.stdio.tail import Tail
+from gateway.executors.stdio.topics import Topics
+from gateway.executors.stdio.waiting import Envelope
+from gateway.kinds import LIST_CHANGED
 from gateway.model import Code, JsonObject
 
 GRACE_SECONDS = 2.0
@@ -34,7 +38,7 @@ def _nothing() -> None:
 
 
 class Server:
-    """Speaks as soon as it is made. `changed` is told that its list of tools is another, `over` its end."""
+    """Speaks as soon as it is made. `changed` is told that one of its lists is another, `over` its end."""
 
     def __init__(
         self,
@@ -50,6 +54,13 @@ class Server:
         self.version = ""
         """The protocol revision, once it is known."""
         self.modern = False
+        self.about = About()
+        """What it said of itself when it was asked."""
+        self.who = ("", "")
+        """Tenant and principal, once it belongs to somebody."""
+        self.level = ""
+        """The log level that was last set there."""
+        self.topics = Topics(self)
         self.busy = 0
         self.used = self.started = 0.0
         self.answered = False
@@ -58,7 +69,8 @@ class Server:
         self._last = ""
         self._left = asyncio.Event()
         self._quiet = asyncio.Event()
-        self._conversation = Conversation(child.stdin, child.stdout, line_bytes, noise=self._noise, changed=changed)
+        self._changed = changed
+        self._conversation = Conversation(child.stdin, child.stdout, line_bytes, noise=self._noise, heard=self.heard)
         self._reading = asyncio.ensure_future(self._conversation.read())
         self._logging = asyncio.ensure_future(tail.follow(child.pid, child.stderr, self._said))
         self._watching = asyncio.ensure_future(self._watch())
@@ -67,6 +79,11 @@ class Server:
     def usable(self) -> bool:
         """Whether anything may be asked of it."""
         return self._conversation.open and not self._left.is_set()
+
+    @property
+    def kept(self) -> bool:
+        """Whether it must not be ended for being idle: somebody is told of updates by it."""
+        return self.topics.kept
 
     async def ask(self, envelope: Envelope) -> Answer:
         """One request and its answer. HOT.
@@ -84,6 +101,20 @@ class Server:
                 self._quiet.set()
                 if self._conversation.stuck:
                     self.dismiss()
+
+    async def listen(self, envelope: Envelope) -> Answer:
+        """A subscription: it ends with its answer, and the process has nothing to do for it meanwhile.
+
+        Raises:
+            Failed: as `ask`.
+        """
+        return await self._conversation.ask(envelope, modern=self.modern)
+
+    def heard(self, method: str, params: JsonObject) -> bool:
+        """What it notifies of beside its calls; whether anybody takes it."""
+        if method in LIST_CHANGED:
+            self._changed()
+        return self.topics.heard(method, params)
 
     def tell(self, method: str, params: JsonObject) -> None:
         """A notification."""
@@ -120,6 +151,7 @@ class Server:
                 await asyncio.wait({self._reading, self._logging, waiting}, timeout=_LAST_WORDS_SECONDS)
         finally:
             self._conversation.end(self._why)
+            self.topics.end(self._why())
             flooding = self._broken() is not None
             stopping = asyncio.ensure_future(self.child.stop(0 if flooding else GRACE_SECONDS))
             draining = [asyncio.ensure_future(_drained(done, stream)) for done, stream in self._streams()]

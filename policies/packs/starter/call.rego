@@ -29,7 +29,28 @@ allow contains "a write that is granted, inside its folder" if {
 	every path in paths { is_string(path.inside) }
 }
 
-# 3. Everything else a person should see first: what deletes, runs, leaves the house, costs money,
+# 3. So are an upstream's resources and prompts, to whom it is granted: by address and name, or all of it.
+allow contains "a resource or prompt that is granted" if {
+	input.call.kind in {"resource", "prompt", "completion", "subscription"}
+	some who in [input.principal.id, "*"]
+	some where in [input.upstream, "*"]
+	some name in data.grants[who][where]
+	name in {subject, "*"}
+}
+
+subject := input.resource.uri
+
+subject := input.subscription.uri
+
+subject := input.prompt.name
+
+subject := input.completion.name
+
+#    What an upstream asks of the client (`sampling`, `elicitation`, `roots`) and methods that are none of these
+#    (`other`) pass by no rule here: allow them for a server you trust with it, such as
+#    allow contains "forms may ask" if { input.call.kind == "elicitation"; input.upstream == "forms" }
+
+# 4. Everything else that tools do a person should see first: what deletes, runs, leaves the house, costs money,
 #    speaks to people, changes settings, or does what nobody has stated.
 require_approval contains {
 	"reason": concat("", ["a person should see this first: it has the effects ", concat(", ", effects)]),
@@ -39,7 +60,7 @@ require_approval contains {
 	count(allow) == 0
 }
 
-# 4. An upstream that does not answer must not hold an agent for a minute.
+# 5. An upstream that does not answer must not hold an agent for a minute.
 obligations contains {"type": "timeout", "seconds": 30} if effects == {"read"}
 
 effects := {effect | some effect in input.tool.manifest.effects}
@@ -47,6 +68,7 @@ effects := {effect | some effect in input.tool.manifest.effects}
 paths := [value | some value in input.typed; value.type == "path"]
 
 granted if {
+	input.tool.name != ""
 	some who in [input.principal.id, "*"]
 	some where in [input.tool.upstream, "*"]
 	some name in data.grants[who][where]

@@ -1,98 +1,18 @@
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 
-import orjson
 import pytest
 
 from gateway.errors import Failed
 from gateway.executors.answer import Answer
 from gateway.executors.messages import OUR_META
-from gateway.executors.stdio.conversation import UNASKED_BYTES, UNREAD_BYTES, Conversation, Envelope
+from gateway.executors.stdio.conversation import UNASKED_BYTES, UNREAD_BYTES
+from gateway.executors.stdio.waiting import Envelope
 from gateway.model import Code, JsonObject
-from gateway.wire.jsonrpc import encode
+from tests.executors.stdio.talk import Talk, line, outcome, talking
 
 DONE = '{"jsonrpc":"2.0","id":ID,"result":{"content":[]}}'
-
-
-class Pipe:
-    """A process's input, as far as a conversation uses it: what was written, and how much waits."""
-
-    def __init__(self) -> None:
-        self.written: list[JsonObject] = []
-        self.closed = False
-        self.waiting = 0
-        self.transport = self
-        self.more = asyncio.Event()
-
-    def write(self, line: bytes) -> None:
-        assert line.endswith(b"\n")
-        assert line.count(b"\n") == 1
-        self.written.append(orjson.loads(line))
-        self.more.set()
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-    def get_write_buffer_size(self) -> int:
-        return self.waiting
-
-
-class Talk:
-    """A conversation whose other end is the test."""
-
-    def __init__(self, line_bytes: int) -> None:
-        self.stdin, self.stdout = Pipe(), asyncio.StreamReader(limit=2**26)
-        self.noise: list[bytes] = []
-        self.changes = 0
-        self.conversation = Conversation(
-            self.stdin,  # type: ignore[arg-type]
-            self.stdout,
-            line_bytes,
-            noise=self.noise.append,
-            changed=self._changed,
-        )
-        self.reading = asyncio.ensure_future(self.conversation.read())
-
-    def _changed(self) -> None:
-        self.changes += 1
-
-    def says(self, text: str | bytes) -> None:
-        self.stdout.feed_data(text if isinstance(text, bytes) else text.encode())
-
-    def asks(self, limit: int = 10_000, seconds: float = 20, **more: Any) -> asyncio.Future[Answer]:
-        envelope = Envelope("tools/call", {"name": "t"}, more.get("meta", {}), limit, seconds)
-        return asyncio.ensure_future(self.conversation.ask(envelope, modern=more.get("modern", False)))
-
-    async def heard(self, number: int) -> None:
-        """Until so many messages were written."""
-        async with asyncio.timeout(10):
-            while len(self.stdin.written) < number:
-                self.stdin.more.clear()
-                await self.stdin.more.wait()
-
-
-@asynccontextmanager
-async def talking(line_bytes: int = 100_000) -> AsyncIterator[Talk]:
-    talk = Talk(line_bytes)
-    try:
-        yield talk
-    finally:
-        talk.reading.cancel()
-        await asyncio.wait({talk.reading})
-
-
-def line(ident: Any, **more: Any) -> bytes:
-    return encode({"jsonrpc": "2.0", "id": ident, "result": {}} | more) + b"\n"
-
-
-async def outcome(asked: "asyncio.Future[Answer]") -> Failed | Answer:
-    try:
-        async with asyncio.timeout(10):
-            return await asked
-    except Failed as failed:
-        return failed
 
 
 @pytest.mark.parametrize(
@@ -226,24 +146,44 @@ async def test_text_between_messages_is_kept_for_the_log_and_the_rest_is_counted
 
 async def test_its_own_requests_are_refused_and_only_ping_is_answered() -> None:
     async with talking() as talk:
-        for ident, method in (
-            (7, "ping"),
-            ("a", "elicitation/create"),
-            (8, "roots/list"),
-            (True, "ping"),
-            (None, "ping"),
-        ):
-            talk.says(orjson.dumps({"jsonrpc": "2.0", "id": ident, "method": method}) + b"\n")
-        talk.says('{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}\n')
+        for ident, method in ((7, "ping"), ("a", "elicitation/create"), (-8, "roots/list")):
+            talk.sends({"id": ident, "method": method})
         await talk.heard(3)
         refused = {"code": -32601, "message": "not served here"}
         assert talk.stdin.written == [
             {"jsonrpc": "2.0", "id": 7, "result": {}},
             {"jsonrpc": "2.0", "id": "a", "error": refused},
-            {"jsonrpc": "2.0", "id": 8, "error": refused},
+            {"jsonrpc": "2.0", "id": -8, "error": refused},
         ]
-        assert talk.changes == 1
-        assert talk.conversation.passed_over == 6
+        assert talk.conversation.passed_over == 3
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"id": 1.0, "method": "ping"},
+        {"id": True, "method": "ping"},
+        {"id": None, "method": "ping"},
+        {"id": [1], "method": "ping"},
+        {"id": 2**53, "method": "ping"},
+        {"id": -(2**53), "method": "ping"},
+        {"id": "x" * 257, "method": "ping"},
+        {"id": 1, "method": 7},
+        {"id": 1, "method": "ping", "jsonrpc": "1.0"},
+        {"id": 1, "method": "ping", "result": {}},
+    ],
+    ids=lambda value: str(value)[:50],
+)
+async def test_what_is_no_request_with_an_id_is_answered_without_one(request_: JsonObject) -> None:
+    async with talking() as talk:
+        asked = talk.asks()
+        await talk.heard(1)
+        talk.sends(request_)
+        await talk.heard(2)
+        invalid = {"code": -32600, "message": "no request with an id of its own"}
+        assert talk.stdin.written[1] == {"jsonrpc": "2.0", "id": None, "error": invalid}
+        talk.says(line(1))
+        assert (await asked).passed_over == 1
 
 
 async def test_whoever_does_not_read_gets_no_answers_piled_up() -> None:
@@ -288,7 +228,7 @@ async def test_a_call_that_timed_out_is_withdrawn_and_no_handshake_is(method: st
         assert talk.conversation._waiting == {}
 
 
-async def test_whoever_stops_waiting_leaves_nothing_behind() -> None:
+async def test_whoever_stops_waiting_withdraws_it_and_leaves_nothing_behind() -> None:
     async with talking() as talk:
         asked = talk.asks()
         await talk.heard(1)
@@ -296,6 +236,28 @@ async def test_whoever_stops_waiting_leaves_nothing_behind() -> None:
         with pytest.raises(asyncio.CancelledError):
             await asked
         assert talk.conversation._waiting == {}
+        cancelled = {"requestId": 1, "reason": "nobody waits any more"}
+        assert talk.stdin.written[1:] == [{"jsonrpc": "2.0", "method": "notifications/cancelled", "params": cancelled}]
+
+
+async def test_whoever_stops_waiting_once_it_is_answered_withdraws_nothing() -> None:
+    async with talking() as talk:
+        asked = talk.asks()
+        await talk.heard(1)
+        talk.conversation._waiting[1].answer.add_done_callback(lambda done: asked.cancel())
+        talk.says(line(1))
+        await asyncio.wait({asked})
+        assert len(talk.stdin.written) == 1
+
+
+async def test_a_handshake_is_never_withdrawn() -> None:
+    async with talking() as talk:
+        envelope = Envelope("initialize", {}, {}, 9, 20)
+        asked = asyncio.ensure_future(talk.conversation.ask(envelope, modern=False))
+        await talk.heard(1)
+        asked.cancel()
+        await asyncio.wait({asked})
+        assert len(talk.stdin.written) == 1
 
 
 async def test_the_end_fails_everybody_who_waits_each_with_an_error_of_their_own() -> None:

@@ -42,6 +42,18 @@ async def test_the_era_is_found_however_a_server_takes_the_question(start: str, 
         assert len(launcher.running) <= 2, "those that were only asked are ended"
 
 
+@pytest.mark.parametrize(("start", "era"), [("modern", MODERN), ("legacy", LEGACY), ("legacy_silent", LEGACY)])
+async def test_what_a_process_says_of_itself_is_kept_until_its_era_is_forgotten(start: str, era: str) -> None:
+    async with stdio(faulty(start)) as client:
+        await client.execute(proposal("echo"), LIMITS)
+        (server,) = client._processes.live()
+        assert client._handshake.about == server.about
+        assert server.about.era == era
+        assert server.about.capabilities == ({"tools": {}} if era == MODERN else {})
+        client._handshake.forget()
+        assert client._handshake.about is None
+
+
 async def test_what_was_found_is_kept_for_the_next_process() -> None:
     launcher = faulty("legacy_silent")
     async with stdio(launcher) as client:

@@ -5,9 +5,9 @@ import pytest
 
 from gateway.errors import Failed
 from gateway.executors.stdio import processes as module
-from gateway.executors.stdio.processes import OURS, Key, Processes
+from gateway.executors.stdio.processes import OURS, Key, Processes, capabilities_of
 from gateway.executors.stdio.server import Server
-from gateway.model import Code
+from gateway.model import Code, JsonObject
 
 ALICE, BOB, CAROL = Key("default", "alice"), Key("default", "bob"), Key("default", "carol")
 
@@ -17,6 +17,8 @@ class Held:
 
     def __init__(self) -> None:
         self.usable, self.busy, self.answered = True, 0, False
+        self.modern = self.kept = False
+        self.who = ("", "")
         self.used = self.started = 0.0
         self.on_end: Callable[[], None] = lambda: None
         self.over, self.calm = asyncio.Event(), asyncio.Event()
@@ -43,7 +45,9 @@ class Kept(Processes):
     """With a clock of its own and every opening noted."""
 
     def __init__(self, *, most: int = 9, idle_s: float = 60.0) -> None:
-        super().__init__(self._made, lambda: self.now, lambda: 1.0, most=most, idle_s=idle_s)
+        super().__init__(self._made, lambda: self.now, lambda: 1.0, most=most, idle_s=idle_s, came=self._seen)
+        self.came: list[tuple[Server, tuple[str, str]]] = []
+        self.modern = False
         self.now = 100.0
         self.asked: list[Key] = []
         self.held: list[Held] = []
@@ -57,7 +61,11 @@ class Kept(Processes):
         if self.failing is not None:
             raise self.failing
         self.held.append(Held())
+        self.held[-1].modern = self.modern
         return self.held[-1]  # type: ignore[return-value]
+
+    def _seen(self, server: Server) -> None:
+        self.came.append((server, server.who))
 
     async def refused(self, key: Key) -> Failed:
         with pytest.raises(Failed) as caught:
@@ -93,6 +101,83 @@ async def test_the_gateways_own_is_taken_over_by_the_first_who_calls() -> None:
     assert kept.any() is own
     assert await kept.opened(BOB) is not own
     assert kept.asked == [OURS, BOB]
+
+
+async def test_each_that_comes_is_told_of_and_again_when_somebody_takes_it_over() -> None:
+    kept = Kept()
+    own, bob = await kept.opened(OURS), await kept.opened(Key("tenant", "bob"))
+    await kept.opened(ALICE)
+    assert kept.came == [(own, ("", "")), (bob, ("tenant", "bob")), (own, ("default", "alice"))]
+    assert kept.live() == [bob, own]
+
+
+async def test_one_that_declared_nothing_is_not_taken_over_by_who_can_be_asked() -> None:
+    kept = Kept()
+    own = await kept.opened(OURS)
+    asked = ALICE._replace(capabilities='{"sampling":{}}')
+    assert await kept.opened(asked) is not own
+    assert await kept.opened(ALICE) is own
+    assert kept.asked == [OURS, asked]
+
+
+async def test_in_the_modern_era_a_principal_has_one_process_whatever_it_can_be_asked() -> None:
+    kept = Kept()
+    kept.modern = True
+    kept.gate.clear()
+    keys = [BOB, *(BOB._replace(capabilities=text) for text in ('{"roots":{}}', '{"sampling":{}}'))]
+    asked = [asyncio.ensure_future(kept.opened(key)) for key in keys]
+    await asyncio.sleep(0)
+    kept.gate.set()
+    servers = {await each for each in asked}
+    assert servers == {kept.current(BOB)}
+    assert len(kept) == 1
+    assert [held.usable for held in kept.held].count(True) == 1
+
+
+async def test_one_principal_has_only_so_many_processes_whatever_its_clients_declare() -> None:
+    kept = Kept()
+    keys = [ALICE._replace(capabilities=f'{{"sampling":{{"{number}":1}}}}') for number in range(6)]
+    await kept.opened(BOB)
+    for key in keys[:5]:
+        kept.now += 1
+        await kept.opened(key)
+    assert [held.usable for held in kept.held] == [True, False, True, True, True, True]
+    for held in kept.held:
+        held.busy = 1
+    assert "too many" in (await kept.refused(keys[5])).reason
+    assert await kept.opened(CAROL) is kept.current(CAROL)
+
+
+async def test_one_that_is_listened_to_is_ended_neither_for_being_idle_nor_before_another() -> None:
+    kept = Kept(most=2, idle_s=60)
+    for key in (ALICE, BOB):
+        await kept.opened(key)
+        kept.now += 1
+    kept.held[0].kept = True
+    await kept.opened(CAROL)
+    assert [held.usable for held in kept.held] == [True, False, True]
+    kept.held[2].busy = 1
+    await kept.opened(BOB)
+    assert [held.usable for held in kept.held] == [False, False, True, True], "but before a call finds no room"
+    kept.held[3].kept = True
+    kept.now += 1_000
+    await kept.sweep()
+    assert kept.held[3].usable
+
+
+@pytest.mark.parametrize(
+    ("client", "text"),
+    [
+        ({}, ""),
+        ({"other": {}, "roots": None}, ""),
+        ({"sampling": {"tools": {}}, "elicitation": {}}, '{"elicitation":{},"sampling":{"tools":{}}}'),
+        ({"roots": {"listChanged": True}}, '{"roots":{}}'),
+        ({"sampling": {"a": 1}, "extensions": {"x/y": "z" * 20_000}}, '{"sampling":{}}'),
+    ],
+)
+def test_a_key_holds_what_a_client_can_be_asked_and_within_bounds(client: JsonObject, text: str) -> None:
+    assert capabilities_of(client) == text
+    assert (Key("t", "p", text).declared == {}) is (text == "")
 
 
 async def test_one_that_is_just_being_opened_for_a_list_is_waited_for_and_taken_over_once() -> None:

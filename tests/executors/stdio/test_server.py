@@ -8,10 +8,11 @@ import pytest
 from gateway.errors import Failed
 from gateway.executors.answer import Answer
 from gateway.executors.process import Child
-from gateway.executors.stdio.conversation import Envelope
 from gateway.executors.stdio.processes import OURS
 from gateway.executors.stdio.server import Server
 from gateway.executors.stdio.tail import Tail
+from gateway.executors.stdio.topics import LISTS, Feed
+from gateway.executors.stdio.waiting import Envelope
 from gateway.model import Code
 from tests.executors.stdio_upstream import ended, faulty, kill
 
@@ -188,6 +189,30 @@ async def test_a_new_list_of_tools_is_told_and_text_beside_the_protocol_is_kept(
         await asked(server, "surrounded")
         assert ends.changed == 1
         assert "stdout: Server started on stdio" in str(tail)
+
+
+async def test_what_is_heard_beside_its_calls_reaches_who_listens_and_a_subscription_makes_it_no_busier() -> None:
+    async with serving() as (server, ends, _):
+        told: list[str] = []
+        feed = Feed(("", ""), (), lambda method, params: told.append(method))
+        server.topics.join(LISTS, feed)
+        await asyncio.sleep(0)
+        assert (server.busy, server.kept) == (0, False)
+        assert server.heard("notifications/prompts/list_changed", {})
+        assert not server.heard("notifications/resources/updated", {"uri": "note://a"})
+        assert (told, ends.changed) == (["notifications/prompts/list_changed"], 1)
+
+
+async def test_its_end_ends_what_was_subscribed_to_with_its_reason() -> None:
+    async with serving() as (server, _, _):
+        feed = Feed(("", ""), ("note://a",), lambda method, params: None)
+        server.topics.join("note://a", feed)
+        assert server.kept
+        await failed(server, "die")
+        with pytest.raises(Failed) as caught:
+            await feed.over
+        assert (caught.value.code, caught.value.unknown) == (Code.UPSTREAM_UNAVAILABLE, False)
+        assert caught.value.detail == "exit status 3; last on stderr: Traceback: it broke"
 
 
 async def test_an_end_that_fails_is_told_and_ends_all_the_same(caplog: pytest.LogCaptureFixture) -> None:

@@ -8,6 +8,8 @@ import pytest
 import uvloop
 
 from tests.executors.stdio import test_upstream as held
+from tests.executors.stdio import test_upstream_feeds as feeds
+from tests.executors.stdio import test_upstream_told as told
 from tests.executors.stdio.test_upstream import INVALID, UNAVAILABLE
 
 pytestmark = pytest.mark.slow
@@ -36,6 +38,13 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
         held.test_closing_lets_a_call_end_and_takes_no_more,
         held.test_closing_in_the_middle_of_a_handshake_leaves_no_process,
         held.test_stderr_is_kept_bounded_without_secrets_and_in_no_reason,
+        lambda: told.test_a_cancelled_call_is_withdrawn_and_the_process_stays("legacy"),
+        told.test_silence_after_progress_is_a_time_out_all_the_same,
+        told.test_a_process_that_asks_in_a_loop_is_stopped_by_refusals,
+        lambda: feeds.test_updates_reach_those_who_subscribed_in_their_own_process_and_nobody_else("modern"),
+        lambda: feeds.test_updates_reach_those_who_subscribed_in_their_own_process_and_nobody_else("legacy"),
+        lambda: feeds.test_the_end_of_the_process_ends_the_feed_that_was_subscribed_there("modern"),
+        feeds.test_closing_ends_every_feed_and_none_begins_after_it,
     ],
 )
 def test_the_same_holds_on_uvloop(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -1,0 +1,168 @@
+"""Who is told what an upstream notifies of by itself, and the ways in which it does: `subscriptions/listen`, or the
+streams of sessions and `resources/subscribe`.
+
+Not a call's own progress and log messages (exchange.py). What an upstream says here is a hint that something is
+another: nothing of it is passed on but which list, and which of the resources that were asked for.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from gateway.channel import About, Tell
+from gateway.errors import Failed
+from gateway.executors.answer import Answer, invalid, read_error, read_json
+from gateway.executors.deadline import late
+from gateway.executors.messages import Request, modern
+from gateway.executors.pool import Pool
+from gateway.executors.results import result_of
+from gateway.executors.sessions import Owner
+from gateway.executors.streams import follow, media_of, message_of
+from gateway.kinds import ACKNOWLEDGED, LIST_CHANGED, UPDATED
+from gateway.model import Code, JsonObject
+from gateway.wire.mcp import LATEST_MODERN, upstream_headers
+from gateway.wire.sse import Event, EventStream
+
+OURS: Final[Owner] = ("", "")
+"""Owner of the gateway's own session; no principal has an empty name."""
+LISTEN: Final = "subscriptions/listen"
+_META_SUBSCRIPTION: Final = "io.modelcontextprotocol/subscriptionId"
+_LISTS: Final = {"tools": "toolsListChanged", "prompts": "promptsListChanged", "resources": "resourcesListChanged"}
+_ACKNOWLEDGED_SECONDS = 30.0
+_EVENT_BYTES = 1_048_576
+
+
+class Feed:
+    """One listener: whose it is, and the resources it is subscribed to."""
+
+    __slots__ = ("owner", "tell", "uris")
+
+    def __init__(self, owner: Owner, uris: tuple[str, ...], tell: Tell) -> None:
+        self.owner, self.uris, self.tell = owner, uris, tell
+
+    def updated(self, params: JsonObject) -> bool:
+        """Tell that a resource is another, if it is one of its own: "This might be a sub-resource of the one that
+        the client actually subscribed to."
+        """
+        uri = params.get("uri")
+        if type(uri) is not str or not any(uri == one or uri.startswith(one.rstrip("/") + "/") for one in self.uris):
+            return False
+        self.tell(UPDATED, {"uri": uri})
+        return True
+
+
+class Feeds:
+    """The feeds of one upstream. `changed` is for whoever looks now and then."""
+
+    def __init__(self) -> None:
+        self.changed = False
+        """Whether a list was said to be another."""
+        self._feeds: list[Feed] = []
+
+    @contextmanager
+    def added(self, feed: Feed) -> Iterator[None]:
+        """Tell the feed while the block lasts."""
+        self._feeds.append(feed)
+        try:
+            yield
+        finally:
+            self._feeds.remove(feed)
+
+    def noticed(self, owner: Owner, method: str, params: JsonObject) -> bool:
+        """Take what was said in an owner's session: of lists to the gateway and that owner, of resources to the owner;
+        whether it was anything of the kind.
+        """
+        mine = [feed for feed in self._feeds if feed.owner == owner[:2]]
+        if method == UPDATED:
+            return sum(feed.updated(params) for feed in mine) > 0  # all of them, not only the first
+        if method not in LIST_CHANGED:
+            return False
+        self.changed = True
+        for feed in [*mine, *(feed for feed in self._feeds if feed.owner == OURS != owner[:2])]:
+            feed.tell(method, {})
+        return True
+
+
+def wanted(about: About | None, uris: tuple[str, ...]) -> JsonObject:
+    """What to ask for of what a server offers; of everything where it has not said what it offers.
+
+    Raises:
+        Failed: it offers nothing of it.
+    """
+    offered = (
+        _LISTS if about is None else {name: _LISTS[name] for name in _LISTS if _offers(about, name, "listChanged")}
+    )
+    found: JsonObject = dict.fromkeys(offered.values(), True)
+    if uris:
+        if about is not None and not _offers(about, "resources", "subscribe"):
+            raise Failed(Code.UPSTREAM_INVALID, "the upstream does not offer to tell of its resources")
+        found["resourceSubscriptions"] = list(uris)
+    if not found:
+        raise Failed(Code.UPSTREAM_INVALID, "the upstream does not offer to tell of changes")
+    return found
+
+
+def _offers(about: About, name: str, feature: str) -> bool:
+    offered: Any = about.capabilities.get(name)
+    return type(offered) is dict and offered.get(feature) is True
+
+
+class Listening:
+    """One `subscriptions/listen` request: nothing counts before it is acknowledged, nor what bears another id."""
+
+    def __init__(self, pool: Pool, feeds: Feeds, feed: Feed, ident: str) -> None:
+        self._pool, self._feeds, self._feed, self._ident = pool, feeds, feed, ident
+        self._acknowledged = False
+        self._patience = asyncio.timeout(_ACKNOWLEDGED_SECONDS)
+
+    async def run(self, notifications: JsonObject) -> None:
+        """Listen until cancelled.
+
+        Raises:
+            Failed: it is not answered by a stream, or the stream ended.
+        """
+        headers = upstream_headers(LATEST_MODERN, LISTEN)
+        params: JsonObject = {"notifications": notifications}
+        request = Request(LISTEN, params, {}, headers, self._feed.owner, LATEST_MODERN, _EVENT_BYTES)
+        try:
+            async with self._patience, self._pool.open("POST", modern(self._ident, request), headers) as response:
+                if response.status != 200:
+                    self._ended(Answer(response.status, await read_error(response.body_reader)))
+                elif media_of(response) == "application/json":
+                    message, _ = await read_json(response.body_reader, self._ident, _EVENT_BYTES)
+                    self._ended(Answer(200, message))
+                await follow(response, EventStream(_EVENT_BYTES), self._take)
+        except TimeoutError:
+            raise late() from None
+        raise Failed(Code.UPSTREAM_UNAVAILABLE, "the upstream's stream ended")
+
+    def _take(self, event: Event) -> None:
+        if (message := message_of(event)) is None:
+            return
+        method, params = message.get("method"), message.get("params", {})
+        if type(method) is not str:
+            if message.get("id") == self._ident and ("result" in message) != ("error" in message):
+                self._ended(Answer(200, message))
+            return
+        if "id" in message:
+            raise invalid("it asks something, where it may only tell", unknown=False)
+        meta = params.get("_meta") if type(params) is dict else None
+        if type(meta) is not dict or meta.get(_META_SUBSCRIPTION) != self._ident:
+            return
+        if not self._acknowledged:
+            if method != ACKNOWLEDGED:
+                raise invalid("it tells before it acknowledges", unknown=False)
+            self._acknowledged = True
+            self._patience.reschedule(None)
+            self._feed.tell(ACKNOWLEDGED, {})
+        elif method == UPDATED:
+            self._feed.updated(params)
+        elif method in LIST_CHANGED:
+            self._feeds.changed = True
+            self._feed.tell(method, {})
+
+    def _ended(self, answer: Answer) -> None:
+        """The answer to the request is its end, and says why if it was not to be."""
+        result_of(answer, self._pool.scrubbed)
+        raise Failed(Code.UPSTREAM_UNAVAILABLE, "the upstream ended the subscription")

@@ -1,0 +1,71 @@
+"""The judgement of one proposal: schema, typed values, what is known, Rego; and the grant it may come to.
+
+Of every kind of proposal: a tool's call, a resource that is to be read, what an upstream asks of a client.
+"""
+
+from dataclasses import replace
+
+from gateway.audit.ids import uuid7
+from gateway.errors import SOFTENED_BY_SHADOW, Refused
+from gateway.kinds import Kind
+from gateway.model import (
+    Check,
+    Code,
+    Decision,
+    Effect,
+    Grant,
+    Limits,
+    Mode,
+    Pin,
+    Point,
+    Proposal,
+)
+from gateway.parts import Gateway
+from gateway.policy import inputs, obligations
+from gateway.policy.decide import decide
+from gateway.validators import schema, semantic
+
+
+async def judge(proposal: Proposal, gw: Gateway) -> tuple[Proposal, Decision]:
+    """Schema, typed values, facts, Rego: the first refusal wins.
+
+    Raises:
+        Refused: SCHEMA, SEMANTIC, POLICY_ENGINE. What the policy itself says is in the decision.
+    """
+    if proposal.call.kind == Kind.TOOL:  # nothing else declares what it takes
+        schema.check_arguments(proposal.pin, proposal.call.arguments)
+    semantics: Refused | None = None
+    try:
+        proposal = semantic.typed(proposal)
+    except Refused as refusal:
+        if not softened(refusal, proposal.pin):
+            raise
+        semantics = refusal
+        proposal = replace(proposal, checks=(*proposal.checks, Check("semantic", "fail", detail=refusal.detail)))
+    known = gw.sessions.gather(proposal.call)
+    decision = await decide(gw.pdp, Point.CALL, inputs.for_call(proposal, known), id=uuid7())
+    if semantics is not None and decision.effect is Effect.ALLOW:
+        decision = replace(decision, effect=Effect.DENY, code=semantics.code, reasons=(semantics.reason,))
+    return proposal, decision
+
+
+def authorize(proposal: Proposal, decision: Decision, gw: Gateway) -> Grant:
+    """Turn an allow, or what shadow lets pass, into the right to act once.
+
+    Raises:
+        Refused: the decision's own code, or OBLIGATION.
+    """
+    if decision.effect is not Effect.ALLOW:
+        code = decision.code or Code.POLICY_DENIED
+        refusal = Refused(code, "; ".join(decision.reasons), would_pass=decision.would_pass)
+        if not softened(refusal, proposal.pin):
+            raise refusal
+    limits = gw.settings.limits
+    bounds = Limits(limits.call_s, limits.result_mb << 20, max(limits.call_s, limits.call_most_s))
+    bounds, redaction, labels = obligations.apply(decision.obligations, bounds)
+    return Grant(decision, Effect.ALLOW, bounds, redaction, labels)
+
+
+def softened(refusal: Refused, pin: Pin) -> bool:
+    """Whether shadow lets this pass."""
+    return pin.mode is Mode.SHADOW and refusal.code in SOFTENED_BY_SHADOW

@@ -1,0 +1,207 @@
+"""Subscriptions as callers have them: opened, changed, closed; and what a reload makes of those that are open."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from gateway.channel import Tell
+from gateway.errors import Refused
+from gateway.feeds import FeedKey, Hub, Listener
+from gateway.kinds import Listed
+from gateway.model import Code, Endpoint, Principal
+from gateway.parts import Gateway
+from gateway.subscriptions import lists, updates
+
+MOST_EACH: Final = 10_000
+"""Subscriptions of one principal."""
+LISTENING_SECONDS: Final = 1.0
+"""How long an opening waits for upstreams that are slow to listen, or down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wants:
+    """What a caller wants to be told of."""
+
+    lists: frozenset[Listed] = frozenset()
+    uris: tuple[str, ...] = ()
+
+
+class Subscription:
+    """One caller's, until it is closed."""
+
+    __slots__ = ("_gw", "_listener", "_lists")
+
+    def __init__(self, listener: Listener, wanted: frozenset[Listed], gw: Gateway) -> None:
+        self._listener, self._lists, self._gw = listener, wanted, gw
+
+    @property
+    def wants(self) -> Wants:
+        """What was accepted and still stands."""
+        return Wants(self._lists, tuple(self._listener.held))
+
+    async def add(self, uri: str) -> None:
+        """Be told of updates of this resource too; the same again changes nothing.
+
+        Raises:
+            Refused: it is not allowed, or there are too many.
+        """
+        if await updates.permit(self._listener, uri, self._gw):
+            updates.join(self._listener, uri, self._gw)
+            await _listening(self._listener, self._gw.hub)
+
+    def remove(self, uri: str) -> None:
+        """Be told nothing of this resource any more; one that is not held changes nothing."""
+        self._listener.asking.discard(uri)
+        updates.drop(self._listener, uri, self._gw.hub)
+
+    def close(self) -> None:
+        """Be told nothing any more."""
+        _close(self._listener, self._gw.hub)
+
+
+async def open_subscription(
+    principal: Principal,
+    endpoint: Endpoint,
+    era: str,
+    transport: str,
+    session: str,
+    wants: Wants,
+    tell: Tell,
+    gw: Gateway,
+) -> Subscription:
+    """Begin to tell a caller what it wants to know and may know. Nothing is told before this returns.
+
+    An upstream that is down is no refusal: it is tried again until it is back.
+
+    Raises:
+        Refused: one of the URIs is not allowed, or there are too many.
+    """
+    hub = gw.hub
+    if hub.each[principal.id] >= MOST_EACH:
+        raise Refused(Code.RATE, f"{MOST_EACH} subscriptions are open already", would_pass="when one of them is closed")
+    if len(set(wants.uris)) > updates.MOST_URIS:
+        raise updates.too_many()
+    listener = Listener(principal, endpoint, era, transport, session, tell, lists.whole(wants.lists))
+    listener.early = []
+    hub.listeners[listener] = None
+    hub.each[principal.id] += 1
+    try:
+        for uri in wants.uris:
+            await updates.permit(listener, uri, gw)
+        await lists.begin(listener, gw)
+    except BaseException:
+        _close(listener, hub)
+        raise
+    if not listener.closed:  # as at the end of the process
+        _begin(listener, gw)
+        await _listening(listener, hub)
+        asyncio.get_running_loop().call_soon(listener.begin)  # after whoever asked has gone on
+    return Subscription(listener, wants.lists, gw)
+
+
+async def _listening(listener: Listener, hub: Hub) -> None:
+    """Wait until its upstreams tell of what it wants, so that the next change is heard; not long for a slow one."""
+    upstreams = listener.endpoint.upstreams
+    keys = [FeedKey(None, "", upstream) for upstream in upstreams] if listener.lists else []
+    if listener.held:
+        keys += [FeedKey(listener.principal, listener.session, upstream) for upstream in upstreams]
+    waiting = [
+        asyncio.ensure_future(feed.listening.wait())
+        for key in keys
+        if (feed := hub.feeds.get(key)) is not None and not feed.listening.is_set()
+    ]
+    if not waiting:
+        return
+    _, late = await asyncio.wait(waiting, timeout=LISTENING_SECONDS)
+    for each in late:
+        each.cancel()
+
+
+def _begin(listener: Listener, gw: Gateway) -> None:
+    """Open the feeds it needs. From here on it is told."""
+    listener.ready = True
+    for uri in listener.held:
+        updates.join(listener, uri, gw)
+    if not listener.lists:
+        return
+    for upstream in listener.endpoint.upstreams:
+        gw.hub.wanting[upstream] += 1
+        lists.follow(upstream, gw)
+    if len(listener.shown) < len(listener.lists):
+        gw.tasks.start(lists.complete(listener, gw))
+    if listener.behind:
+        lists.changed(lists.ALL, listener.lists, gw)
+
+
+def _close(listener: Listener, hub: Hub) -> None:
+    if listener.closed:
+        return
+    listener.closed = True
+    del hub.listeners[listener]
+    _one_less(hub.each, listener.principal.id)
+    listener.asking.clear()
+    for uri in tuple(listener.held):
+        updates.drop(listener, uri, hub)
+    if listener.ready and listener.lists:
+        for upstream in listener.endpoint.upstreams:
+            if not _one_less(hub.wanting, upstream):
+                hub.close(FeedKey(None, "", upstream))
+
+
+def _one_less(counter: Counter[str], name: str) -> int:
+    """What is left; a name that counts nothing is forgotten."""
+    counter[name] -= 1
+    left = counter[name]
+    if not left:
+        del counter[name]
+    return left
+
+
+def reconcile(gw: Gateway, endpoints: Iterable[Endpoint] | None = None) -> None:
+    """After executors were replaced, came or went: feeds follow those of now. With `endpoints`, all addresses of now,
+    each subscription also reaches what its address now reaches.
+
+    What the settings hold is no measure of that: an upstream that is lent is among them, and at nobody's address.
+    """
+    hub = gw.hub
+    now = None if endpoints is None else {one.name: one for one in endpoints}
+    hub.wanting.clear()
+    for listener in hub.listeners:
+        if now is not None:
+            listener.endpoint = now.get(listener.endpoint.name) or _without_address(listener.endpoint, gw)
+        if listener.ready and listener.lists:
+            hub.wanting.update(listener.endpoint.upstreams)
+        for uri, held in tuple(listener.held.items()):
+            if held.upstream not in listener.endpoint.upstreams or held.upstream not in gw.executors:
+                updates.drop(listener, uri, hub)
+    for key, feed in tuple(hub.feeds.items()):
+        executor = gw.executors.get(key.upstream)
+        if executor is None or not (feed.holders or hub.wanting[key.upstream]):
+            hub.close(key)
+        else:
+            feed.move(executor)
+    for upstream in hub.wanting:
+        lists.follow(upstream, gw)
+    touched(gw)
+
+
+def _without_address(endpoint: Endpoint, gw: Gateway) -> Endpoint:
+    """What is left of an address that is gone. One that was lent has none, and stays while its upstream does."""
+    if not endpoint.qualified and endpoint.upstreams[0] in gw.executors:
+        return endpoint
+    return replace(endpoint, upstreams=(), qualified=True)
+
+
+def touched(gw: Gateway) -> None:
+    """After pins, policies or manifests were changed: each permit is given again, and whoever is shown another list
+    than before is told."""
+    gw.hub.epoch += 1
+    lists.changed(lists.ALL, lists.EVERY, gw)
+
+
+def close(gw: Gateway) -> None:
+    """At the end: nobody is told anything any more, and every feed ends."""
+    for listener in tuple(gw.hub.listeners):
+        _close(listener, gw.hub)
