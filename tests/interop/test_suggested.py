@@ -17,7 +17,7 @@ from gateway.model import JsonObject
 from gateway.parts import Archive
 from gateway.policy.bundle import shipped
 from tests.executors.test_servers import SERVERS, real
-from tests.serving import TOKEN, Folder, Served, serving
+from tests.serving import PATIENCE, TOKEN, Folder, Served, serving
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +45,7 @@ async def outcomes(served: Served, calls: list[tuple[str, JsonObject]]) -> set[t
     headers = {"authorization": f"Bearer {TOKEN}"}
     for name in SERVERS:
         async with (
-            httpx2.AsyncClient(headers=headers, timeout=httpx2.Timeout(30), trust_env=False) as http,
+            httpx2.AsyncClient(headers=headers, timeout=httpx2.Timeout(PATIENCE), trust_env=False) as http,
             Client(streamable_http_client(served.url(name), http_client=http)) as client,
         ):
             for tool, arguments in calls:
