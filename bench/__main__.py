@@ -19,6 +19,7 @@ from bench.onboarding import onboarding
 from bench.paths import started
 from bench.processes import LOAD, ROOT, UNDER_TEST
 from bench.report import table, verdicts
+from bench.streams import streams
 
 RESULTS = ROOT / "bench" / "results"
 CLIENTS = (1, 16, 64)
@@ -51,6 +52,7 @@ async def run(chosen: argparse.Namespace, state: Folder) -> dict[str, Any]:
         seen["flatness"] = await flatness(state, say, wanted)
     if not wanted:
         seen["onboarding"] = await onboarding(state, say, short=chosen.short)
+        seen["streams"] = await streams(state, say, short=chosen.short)
     seen["method"] = method(rounds, seconds, round(time.monotonic() - begun, 1))
     return seen
 
@@ -78,7 +80,7 @@ def show(seen: dict[str, Any]) -> None:
     print(f"path on core {how['core_of_the_path']}; load generator and echo (so all of direct) on core", end=" ")
     print(f"{how['core_of_load_and_echo']}; {how['slices']} slices of {how['slice_s']} s, medians\n")
     print(table(seen["rows"]))
-    for name in ("memory", "flatness", "onboarding"):
+    for name in ("memory", "flatness", "onboarding", "streams"):
         for line in seen.get(name, {}).get("said", []):
             print(f"\n{line}", end="")
     print("\n" + "\n".join(["", *verdicts(seen["rows"], host["fsync_ms"])]))

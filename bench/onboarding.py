@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import hashlib
 import json
-import os
 import socket
 import statistics
 import sys
@@ -14,7 +13,7 @@ from pathlib import Path as Folder
 from typing import Any
 
 from bench.governed import ORIGIN, PRINCIPAL
-from bench.processes import ROOT, port_of, rss_mb, running
+from bench.processes import ROOT, port_of, rss_mb, running, switches
 from gateway.audit import keys
 from gateway.config import Settings
 from gateway.executors.egress.destinations import parse_allow
@@ -174,9 +173,9 @@ async def governed(folder: Folder, rounds: int) -> dict[str, float]:
 async def _woken(pid: int) -> float:
     """How often a second an idle gateway wakes up."""
     await asyncio.sleep(1)
-    before = _switches(pid)
+    before = switches(pid)
     await asyncio.sleep(IDLE_SECONDS)
-    return (_switches(pid) - before) / IDLE_SECONDS
+    return (switches(pid) - before) / IDLE_SECONDS
 
 
 @contextlib.asynccontextmanager
@@ -223,17 +222,6 @@ async def _wrapped(config: Folder, name: str, then: bytes = b"") -> float:
         shim.stdin.close()
         await shim.wait()
     return took
-
-
-def _switches(pid: int) -> int:
-    """How often the threads of a process went to sleep and were woken."""
-    switches = 0
-    for thread in os.listdir(f"/proc/{pid}/task"):
-        with contextlib.suppress(OSError):
-            for line in Folder(f"/proc/{pid}/task/{thread}/status").read_text().splitlines():
-                if line.startswith("voluntary_ctxt_switches:"):
-                    switches += int(line.split()[1])
-    return switches
 
 
 def _middle(figures: list[float]) -> float:

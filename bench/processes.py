@@ -88,3 +88,14 @@ def rss_mb(pid: int) -> float:
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1024 / 1e6
     raise RuntimeError(f"no VmRSS for {pid}")
+
+
+def switches(pid: int) -> int:
+    """How often the threads of a process went to sleep and were woken."""
+    switches = 0
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/{pid}/task/{thread}/status").read_text().splitlines():
+                if line.startswith("voluntary_ctxtswitches:"):
+                    switches += int(line.split()[1])
+    return switches
