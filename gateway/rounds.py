@@ -174,8 +174,8 @@ class Parked:
 class Parking:
     """Executions that wait for an answer, by a name that only a sealed state tells; none waits for ever."""
 
-    def __init__(self, life_s: float = LIFE_SECONDS) -> None:
-        self._life_s = life_s
+    def __init__(self, idle_s: float = LIFE_SECONDS) -> None:
+        self._life_s = idle_s
         self._parked: dict[str, tuple[Parked, asyncio.TimerHandle]] = {}
 
     def __len__(self) -> int:

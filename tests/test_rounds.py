@@ -148,7 +148,7 @@ async def test_an_outcome_ends_the_wait() -> None:
 
 
 async def test_what_waits_too_long_is_given_up_and_told() -> None:
-    parking, one = Parking(life_s=0.0), parked()
+    parking, one = Parking(idle_s=0.0), parked()
     told = asyncio.Event()
     one.abandoned = told.set
     name = parking.put(one)

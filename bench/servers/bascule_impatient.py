@@ -9,6 +9,7 @@ from typing import Any
 from gateway import app, cli
 from gateway.executors.sessions import Sessions as UpstreamSessions
 from gateway.executors.stdio.processes import Processes
+from gateway.rounds import Parking
 from gateway.transports.sessions import Sessions
 
 IDLE_S, UPKEEP_S = 15.0, 2.0
@@ -17,7 +18,7 @@ IDLE_S, UPKEEP_S = 15.0, 2.0
 def shorten(idle_s: float, upkeep_s: float) -> None:
     """From here on, whatever is made."""
     whole: Any
-    for whole in (Sessions, UpstreamSessions, Processes):
+    for whole in (Sessions, UpstreamSessions, Processes, Parking):
         whole.__init__ = _always(whole.__init__, idle_s)
     app.UPKEEP_SECONDS = upkeep_s
 

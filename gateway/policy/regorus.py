@@ -7,7 +7,7 @@ refusal, and the engine is built anew here before it answers again.
 import logging
 import threading
 from importlib.metadata import version
-from time import perf_counter_ns
+from time import thread_time_ns
 
 import orjson
 from regorus import Engine
@@ -71,10 +71,10 @@ class Regorus:
         if not self._sound:
             self._engine = compiled(self.bundle)
         self._sound = False
-        started = perf_counter_ns()
+        started = thread_time_ns()  # its own: a machine that is busy with something else makes no policy slow
         self._engine.set_input_json(projected.decode())
         answer = self._engine.eval_rule_as_json(_QUERIES[point])
-        took = perf_counter_ns() - started
+        took = thread_time_ns() - started
         self._sound = True
         if took > LONGEST_NS[point]:
             self.slow += 1

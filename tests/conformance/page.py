@@ -24,9 +24,10 @@ What the official suite, `@modelcontextprotocol/conformance` 0.2.0-alpha.12, fin
 and holds this page to it.
 
 A run passes when the suite exits with 0 and every scenario that the revision scores ran and did not fail. A number is
-how many checks of the scenario passed; through the gateway each check must end as it does directly. A run against a
-port where nobody listens does not pass: a test sees to that. `auth/*` of clients is expected to fail: the gateway
-passes nobody's sign-in on.
+how many checks of the scenario passed; through the gateway each check must end as it does directly, but in
+`server-sse-multiple-streams`, which leaves a server the choice between JSON and streams. A run against a port where
+nobody listens does not pass: a test sees to that. `auth/*` of clients is expected to fail: the gateway passes nobody's
+sign-in on.
 """
 
 

@@ -51,6 +51,13 @@ NO_KEYS = {
         f"{_KEYS}, which it answers before it was asked; the gateway then asks"
     ),
 }
+AS_IT_MAY = {
+    "server-sse-multiple-streams": (
+        "a call of which nothing is told beside its result is answered in JSON, no stream: the server must return "
+        '"either Content-Type: text/event-stream, to initiate an SSE stream, or Content-Type: application/json"'
+    ),
+}
+"""Scenarios that pass in another way than directly, and the sentence that leaves the choice."""
 BRIDGES = (
     Run(SERVER, MODERN, "legacy", exceptions=NO_KEYS),
     Run(SERVER, LEGACY, "modern"),

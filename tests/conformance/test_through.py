@@ -12,23 +12,24 @@ from tests.conformance import suite
 from tests.conformance.fixture_seen import seen
 from tests.conformance.page import PAGE, bridge, section
 from tests.conformance.running import Governed, governed
-from tests.conformance.runs import BRIDGES, DIRECT, THROUGH, Run, faults, verdict
+from tests.conformance.runs import AS_IT_MAY, BRIDGES, DIRECT, THROUGH, Run, faults, verdict
 from tests.wraps import records
 
 STALE = "docs/conformance.md says something else: `make conformance` writes it again"
 pytestmark = pytest.mark.slow
 
 
-def recorded(folder: Governed) -> Counter[str]:
-    """How many intents the log has, by kind."""
-    return Counter(record["call"]["kind"] for record in records(folder, "call.intent"))
+def recorded(folder: Governed, era: str) -> Counter[str]:
+    """How many intents there are, by kind, but for later rounds before a legacy server: its request stays open."""
+    intents = records(folder, "call.intent")
+    return Counter(one["call"]["kind"] for one in intents if era != "legacy" or "previous" not in one)
 
 
-async def recorded_as_seen(folder: Governed, file: Path) -> None:
+async def recorded_as_seen(folder: Governed, file: Path, era: str) -> None:
     """The log is whole, and has an intent for each proposal that came to the server, and none besides."""
     verified = await bascule(folder, "audit", "verify")
     assert verified.code == 0, verified.err
-    intents, got = recorded(folder), seen(file, "got")
+    intents, got = recorded(folder, era), seen(file, "got")
     for kind in (Kind.TOOL, Kind.RESOURCE, Kind.PROMPT, Kind.COMPLETION):
         assert intents[kind] == got[METHODS[kind]], kind
     refused = Counter(record["call"]["kind"] for record in records(folder, "call.refused"))
@@ -50,7 +51,7 @@ async def passes(asked: Run, into: Path) -> suite.Verdict:
     told = await verdict(asked, into)
     assert faults(asked, told) == [], told.said[-4000:]
     if asked.role == suite.SERVER:
-        await recorded_as_seen(governed(into / "gateway", ""), into / "seen")
+        await recorded_as_seen(governed(into / "gateway", ""), into / "seen", asked.other)
     else:
         verified_all(into, asked.role, asked.revision)
     return told
@@ -66,8 +67,10 @@ async def test_the_suite_finds_the_same_through_the_gateway_as_directly(
         (tmp_path / name).mkdir()
     there = await verdict(direct, tmp_path / "direct")
     here = await passes(asked, tmp_path / "through")
-    assert here.unlike(there) == []
-    assert section(direct, there, asked, here) in PAGE.read_text(encoding="utf-8"), STALE
+    assert here.scored.keys() == there.scored.keys()
+    if asked.role == suite.SERVER:  # of a client the suite makes a check for each request, and we send some of our own
+        assert [name for name in here.unlike(there) if name not in AS_IT_MAY] == []
+        assert section(direct, there, asked, here) in PAGE.read_text(encoding="utf-8"), STALE
 
 
 @pytest.mark.parametrize("asked", BRIDGES, ids=[each.title for each in BRIDGES])

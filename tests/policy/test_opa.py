@@ -275,7 +275,7 @@ async def test_a_crowd_shares_few_connections_and_one_time_out() -> None:
         answers = await asyncio.gather(*crowd, return_exceptions=True)
         assert {type(answer) for answer in answers} == {NoAnswer}
     # A question that is given up closes its connection, so that the next one opens another.
-    assert server.connections <= 2 * AT_ONCE
+    assert server.connections < 3 * AT_ONCE
 
 
 async def test_what_waited_for_a_connection_is_answered() -> None:
