@@ -6,21 +6,23 @@ another: nothing of it is passed on but which list, and which of the resources t
 """
 
 import asyncio
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from gateway.channel import About, Tell
 from gateway.errors import Failed
 from gateway.executors.answer import Answer, invalid, read_error, read_json
 from gateway.executors.deadline import late
-from gateway.executors.messages import Request, modern
+from gateway.executors.messages import ELICITED, Request, elicited, modern
 from gateway.executors.pool import Pool
 from gateway.executors.results import result_of
 from gateway.executors.sessions import Owner
 from gateway.executors.streams import follow, media_of, message_of
 from gateway.kinds import ACKNOWLEDGED, LIST_CHANGED, UPDATED
 from gateway.model import Code, JsonObject
+from gateway.wire.jsonrpc import METHOD_NOT_FOUND
 from gateway.wire.mcp import LATEST_MODERN, upstream_headers
 from gateway.wire.sse import Event, EventStream
 
@@ -31,6 +33,10 @@ _META_SUBSCRIPTION: Final = "io.modelcontextprotocol/subscriptionId"
 _LISTS: Final = {"tools": "toolsListChanged", "prompts": "promptsListChanged", "resources": "resourcesListChanged"}
 _ACKNOWLEDGED_SECONDS = 30.0
 _EVENT_BYTES = 1_048_576
+MOST_REFUSED: Final = 64
+"""Requests of one feed that are refused; after that none is made again in halves."""
+
+logger = logging.getLogger(__name__)
 
 
 class Feed:
@@ -70,18 +76,27 @@ class Feeds:
             self._feeds.remove(feed)
 
     def noticed(self, owner: Owner, method: str, params: JsonObject) -> bool:
-        """Take what was said in an owner's session: of lists to the gateway and that owner, of resources to the owner;
-        whether it was anything of the kind.
+        """Take what was said in an owner's session: of lists to the gateway and that owner, of resources to the owner,
+        of elicitations to the gateway, which knows whose each is; whether it was anything of the kind.
         """
         mine = [feed for feed in self._feeds if feed.owner == owner[:2]]
         if method == UPDATED:
             return sum(feed.updated(params) for feed in mine) > 0  # all of them, not only the first
+        if method == ELICITED:
+            return self._elicited(params)
         if method not in LIST_CHANGED:
             return False
         self.changed = True
         for feed in [*mine, *(feed for feed in self._feeds if feed.owner == OURS != owner[:2])]:
             feed.tell(method, {})
         return True
+
+    def _elicited(self, params: JsonObject) -> bool:
+        ours = [feed for feed in self._feeds if feed.owner == OURS]
+        if (told := elicited(params)) is not None:
+            for feed in ours:
+                feed.tell(ELICITED, told)
+        return bool(ours)
 
 
 def wanted(about: About | None, uris: tuple[str, ...]) -> JsonObject:
@@ -108,15 +123,51 @@ def _offers(about: About, name: str, feature: str) -> bool:
     return type(offered) is dict and offered.get(feature) is True
 
 
+class Listenings:
+    """All that one feed asks by `subscriptions/listen`: one request, and where that is refused with several resources,
+    one for each half of them, so that a resource that is refused fails none but itself.
+    """
+
+    def __init__(self, pool: Pool, feeds: Feeds, about: About | None, ident: Callable[[], str]) -> None:
+        self._pool, self._feeds, self._about, self._ident = pool, feeds, about, ident
+        self._refused = 0
+
+    async def run(self, feed: Feed) -> Failed:
+        """Listen until cancelled; why, where the upstream refuses all of it.
+
+        Raises:
+            Failed: it could not be asked, or what it told of ended.
+        """
+        listening = Listening(self._pool, self._feeds, feed, self._ident())
+        try:
+            return await listening.run(wanted(self._about, feed.uris))
+        except Failed as failed:
+            if listening.acknowledged or failed.fault is None:
+                raise
+            self._refused += 1
+            if failed.fault.get("code") == METHOD_NOT_FOUND or self._refused > MOST_REFUSED or len(feed.uris) < 2:
+                logger.warning("updates of %s are not to be had: %s (%s)", feed.uris, failed.reason, failed.detail)
+                return failed
+        middle = len(feed.uris) // 2
+        halves = [Feed(feed.owner, uris, feed.tell) for uris in (feed.uris[:middle], feed.uris[middle:])]
+        both = [asyncio.ensure_future(self.run(half)) for half in halves]
+        try:
+            return (await asyncio.gather(*both))[0]
+        finally:
+            for one in both:
+                one.cancel()
+            await asyncio.gather(*both, return_exceptions=True)
+
+
 class Listening:
     """One `subscriptions/listen` request: nothing counts before it is acknowledged, nor what bears another id."""
 
     def __init__(self, pool: Pool, feeds: Feeds, feed: Feed, ident: str) -> None:
         self._pool, self._feeds, self._feed, self._ident = pool, feeds, feed, ident
-        self._acknowledged = False
+        self.acknowledged = False
         self._patience = asyncio.timeout(_ACKNOWLEDGED_SECONDS)
 
-    async def run(self, notifications: JsonObject) -> None:
+    async def run(self, notifications: JsonObject) -> NoReturn:
         """Listen until cancelled.
 
         Raises:
@@ -150,10 +201,10 @@ class Listening:
         meta = params.get("_meta") if type(params) is dict else None
         if type(meta) is not dict or meta.get(_META_SUBSCRIPTION) != self._ident:
             return
-        if not self._acknowledged:
+        if not self.acknowledged:
             if method != ACKNOWLEDGED:
                 raise invalid("it tells before it acknowledges", unknown=False)
-            self._acknowledged = True
+            self.acknowledged = True
             self._patience.reschedule(None)
             self._feed.tell(ACKNOWLEDGED, {})
         elif method == UPDATED:

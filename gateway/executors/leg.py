@@ -6,8 +6,10 @@ Not the meaning of what comes back (results.py), nor of what is asked (messages.
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from itertools import count
 from typing import Any, Final
 
@@ -16,7 +18,8 @@ from gateway.errors import Failed
 from gateway.executors.answer import Answer, invalid
 from gateway.executors.era import Era, Verdict
 from gateway.executors.exchange import Exchange
-from gateway.executors.feeds import OURS, Feed, Feeds, Listening, wanted
+from gateway.executors.feeds import OURS, Feed, Feeds, Listenings, wanted
+from gateway.executors.interests import Interests
 from gateway.executors.messages import SPOKEN_BY_BOTH, Request, declared, error_code, legacy, modern
 from gateway.executors.pool import Pool
 from gateway.executors.results import result_of
@@ -31,8 +34,8 @@ _DOUBTFUL = frozenset({400, 404, 405, 406, 410, 426})
 _FAREWELL_SECONDS = 0.5
 _CLOSING: Final = "the gateway no longer serves this upstream"
 _LEVEL: Final = "logging/setLevel"
-_SUBSCRIBE: Final = "resources/subscribe"
-_UNSUBSCRIBE: Final = "resources/unsubscribe"
+
+logger = logging.getLogger(__name__)
 
 
 class Leg:
@@ -116,8 +119,7 @@ class Leg:
         self._check_open()
         verdict = self._era.known or await self._era.find()
         if verdict.modern:
-            await Listening(self._pool, self._feeds, feed, self._ident()).run(wanted(self._era.about, feed.uris))
-            return
+            raise await Listenings(self._pool, self._feeds, self._era.about, self._ident).run(feed)
         session = await self._in_session(feed.owner, verdict)
         if not feed.uris:  # whether a server tells of its resources, only asking it tells: many declare it wrongly
             wanted(session.about, ())
@@ -128,9 +130,7 @@ class Leg:
                 stream = session.listen()
                 if stream is not None:
                     await stream.opened()
-                for uri in feed.uris:
-                    subscribed.append(uri)  # also where nobody waits for the answer: it may be one all the same
-                    await self._subscribe(session, uri)
+                await self._subscribe(session, feed.uris, subscribed)
                 feed.tell(ACKNOWLEDGED, {})
                 raise await asyncio.shield(session.over())
         finally:
@@ -226,24 +226,32 @@ class Leg:
             await session.ask(body, _LEVEL, self._limits.result_bytes, exchange)
         exchange.sent = False
 
-    async def _subscribe(self, session: Session, uri: str) -> None:
-        held = session.uris.get(uri, 0)
-        session.uris[uri] = held + 1
-        if not held:
-            await self._about_uri(_SUBSCRIBE, session, uri)
+    async def _subscribe(self, session: Session, uris: tuple[str, ...], subscribed: list[str]) -> None:
+        """Subscribe to each. One that the upstream refuses fails nobody but itself.
+
+        Raises:
+            Failed: it refused all of them, or could not be asked.
+        """
+        if session.interests is None:
+            session.interests = Interests(partial(self._about_uri, session))
+        refused = 0
+        for uri in uris:
+            subscribed.append(uri)  # also where nobody waits for the answer: it may be one all the same
+            try:
+                await session.interests.hold(uri)
+            except Failed as failed:
+                refused += 1
+                if failed.fault is None or refused == len(uris):
+                    raise
+                logger.warning("updates of %s are not to be had: %s (%s)", uri, failed.reason, failed.detail)
 
     def _unsubscribe(self, session: Session, uri: str) -> None:
-        if not self._dropped(session, uri) and not self._closing and not session.over().done():
-            self._later(self._about_uri(_UNSUBSCRIBE, session, uri))
+        assert session.interests is not None
+        leaving = session.interests.drop(uri, silent=self._closing or session.over().done())
+        if leaving is not None:
+            self._later(leaving)
 
-    def _dropped(self, session: Session, uri: str) -> int:
-        """How many are subscribed when one is not any more."""
-        left = session.uris.pop(uri, 1) - 1
-        if left:
-            session.uris[uri] = left
-        return left
-
-    async def _about_uri(self, method: str, session: Session, uri: str) -> None:
+    async def _about_uri(self, session: Session, method: str, uri: str) -> None:
         exchange = self.exchange()
         exchange.ident = self._ident()
         body = encode({"jsonrpc": "2.0", "id": exchange.ident, "method": method, "params": {"uri": uri}})

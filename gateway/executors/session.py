@@ -12,6 +12,7 @@ from gateway.errors import Failed
 from gateway.executors.answer import Answer, invalid
 from gateway.executors.early import Line
 from gateway.executors.exchange import Beside, Exchange, refused
+from gateway.executors.interests import Interests
 from gateway.executors.pool import Pool
 from gateway.executors.streams import Stream, pause
 from gateway.kinds import LOGGED, PROGRESS
@@ -32,7 +33,7 @@ class Session:
     """
 
     __slots__ = (
-        "_pool", "_replies", "about", "beside", "busy", "calls", "id", "level", "line", "stream", "uris", "used",
+        "_pool", "_replies", "about", "beside", "busy", "calls", "id", "interests", "level", "line", "stream", "used",
     )  # fmt: skip
 
     def __init__(self, pool: Pool, about: About, ident: str | None, used: float, line: Line | None = None) -> None:
@@ -42,8 +43,8 @@ class Session:
         """The calls under way, by the id of their request."""
         self.level = ""
         """The least severe log message that was asked for."""
-        self.uris: dict[str, int] = {}
-        """The resources subscribed to, and by how many."""
+        self.interests: Interests | None = None
+        """The resources subscribed to, once there were any."""
         self.stream: Stream | None = None
         self.beside: Beside = _nobody
         self._replies: set[asyncio.Future[None]] = set()
@@ -139,6 +140,8 @@ class Session:
             reply.cancel()
         if waiting:
             await asyncio.wait(waiting)
+        if self.interests is not None:
+            await self.interests.end()
         if self.stream is not None:
             await self.stream.close()
         if self.line is not None:

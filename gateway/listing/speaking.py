@@ -20,7 +20,8 @@ PATIENCE_SECONDS: Final = 2.0
 MOST_INSTRUCTIONS: Final = 16_384
 """Bytes of instructions that are passed on: every one of them is in the model's context."""
 MOST_EXTENSIONS: Final = 16_384
-"""Bytes of a server's extensions, as JSON."""
+"""Bytes of a server's extensions, as JSON, and of what it calls experimental."""
+_AS_SENT: Final = ("extensions", "experimental")
 _FLAGS: Final = {
     "tools": ("listChanged",),
     "resources": ("subscribe", "listChanged"),
@@ -43,12 +44,11 @@ async def about(principal: Principal, endpoint: Endpoint, gw: Gateway) -> About:
         await asyncio.wait(asked, timeout=PATIENCE_SECONDS)
     said = [_known(upstream, gw) for upstream in there]
     capabilities = _together(one.capabilities for one in said)
+    if said:
+        capabilities |= _alike([one.capabilities for one in said])
     if endpoint.qualified or not said:
         return About(capabilities)
     alone = said[0]
-    extensions = alone.capabilities.get("extensions")
-    if isinstance(extensions, dict) and len(jsonrpc.encode(extensions)) <= MOST_EXTENSIONS:
-        capabilities["extensions"] = extensions
     return About(capabilities, _bounded(alone.instructions), alone.era)
 
 
@@ -61,6 +61,18 @@ def _together(each: Iterable[JsonObject]) -> JsonObject:
             if isinstance(declared, dict):
                 union.setdefault(name, {}).update({flag: True for flag in flags if declared.get(flag) is True})
     return {name: union[name] for name in _FLAGS if name in union}
+
+
+def _alike(each: list[JsonObject]) -> JsonObject:
+    """What all of them declare in the same words, as they sent it: of what differs nobody could tell whose it is."""
+    first, *others = each
+    return {
+        name: first[name]
+        for name in _AS_SENT
+        if isinstance(first.get(name), dict)
+        and all(name in other and jsonrpc.encode(other[name]) == jsonrpc.encode(first[name]) for other in others)
+        and len(jsonrpc.encode(first[name])) <= MOST_EXTENSIONS
+    }
 
 
 def _bounded(instructions: str) -> str:

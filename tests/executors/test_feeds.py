@@ -242,6 +242,36 @@ async def test_a_subscription_that_is_none_or_ends_says_so(listen: Answer, code:
         assert (await ending(through)).code is code
 
 
+def choosy() -> Answer:
+    """Refuses whatever names a resource that is `a://no…`, and tells of an update of each other."""
+
+    async def listen(seen: Seen) -> Reply:
+        uris = seen.message["params"]["notifications"]["resourceSubscriptions"]
+        if any(uri.startswith("a://no") for uri in uris):
+            return error(seen, -32602)
+        return await live(tagged(ACK), *[tagged(UPDATED, uri=uri) for uri in uris], HELD)(seen)
+
+    return listen
+
+
+async def test_a_resource_that_a_modern_upstream_refuses_leaves_the_others_of_its_feed() -> None:
+    told, uris = Told(), ("a://1", "a://2", "a://no", "a://4", "a://5")
+    async with upstream(offering(choosy())) as server, remote(server.url) as through:
+        async with feeding(through, told, ALICE, uris):
+            said = await told.until(4)
+        asked = len(server.of(LISTENED))
+    assert sorted(params["uri"] for _, params in said) == ["a://1", "a://2", "a://4", "a://5"]
+    assert asked <= 7
+
+
+async def test_a_feed_of_which_all_is_refused_ends_after_so_many_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.executors.feeds.MOST_REFUSED", 3)
+    uris = tuple(f"a://no{number}" for number in range(64))
+    async with upstream(offering(choosy())) as server, remote(server.url) as through:
+        assert (await ending(through, uris, ALICE)).code is INVALID
+        assert len(server.of(LISTENED)) <= 9
+
+
 async def test_a_subscription_that_is_never_acknowledged_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.executors.feeds._ACKNOWLEDGED_SECONDS", 0.05)
     async with upstream(offering(live(": nothing\n\n", HELD))) as server, remote(server.url) as through:
@@ -333,6 +363,22 @@ async def test_two_feeds_of_one_session_share_its_stream_and_its_subscriptions()
 async def test_a_feed_ends_with_its_stream(on: dict[str, Answer], code: Code) -> None:
     async with upstream(subscribing(live(HELD)) | on) as server, remote(server.url) as through:
         assert (await ending(through, ("a://x",), ALICE)).code is code
+
+
+async def test_a_resource_that_is_refused_leaves_the_others_of_its_feed() -> None:
+    told, go_on = Told(), asyncio.Event()
+
+    async def subscribe(seen: Seen) -> Reply:
+        return error(seen, -32602) if seen.message["params"]["uri"] == "a://no" else result(seen, {})
+
+    on = subscribing(live(go_on, event(UPDATED, {"uri": "a://x"}), HELD)) | {"resources/subscribe": subscribe}
+    async with upstream(on) as server, remote(server.url) as through:
+        async with feeding(through, told, ALICE, ("a://no", "a://x")):
+            await until(lambda: told.listening)
+            go_on.set()
+            assert await told.until(1) == [(UPDATED, {"uri": "a://x"})]
+        await through.close()
+        assert [seen.message["params"]["uri"] for seen in server.of("resources/unsubscribe")] == ["a://x"]
 
 
 async def test_a_stream_of_a_session_is_come_back_to_where_its_sender_says_how() -> None:

@@ -34,7 +34,7 @@ async def about(many: Several, endpoint: Endpoint) -> About:
             {"prompts": {}, "completions": {}, "logging": {}},
             {"tools": {}, "prompts": {}, "completions": {}, "logging": {}},
         ),
-        ({"prompts": None, "resources": [], "tasks": {}, "experimental": {"x": {}}}, {"tools": {}}),
+        ({"prompts": None, "resources": [], "tasks": {}, "vendor": {"x": {}}}, {"tools": {}}),
     ],
 )
 async def test_capabilities_are_those_there_are_words_for(
@@ -63,10 +63,23 @@ async def test_several_are_shown_with_what_any_of_them_can_do(path: DataPath) ->
 async def test_of_a_single_one_instructions_extensions_and_era_are_passed_on(path: DataPath) -> None:
     extensions: JsonObject = {"io.modelcontextprotocol/tasks": {}}
     said = About({"extensions": extensions}, "use it well", "2026-07-28")
-    many = several(path, {"a": Server(says=said), "b": Server(says=said)})
+    many = several(path, {"a": Server(says=said), "b": Server(says=About({}))})
     told = await about(many, many.at("a"))
     assert (told.instructions, told.era, told.capabilities["extensions"]) == ("use it well", "2026-07-28", extensions)
     assert "extensions" not in (await about(many, many.at())).capabilities
+
+
+@pytest.mark.parametrize("name", ["extensions", "experimental"])
+@pytest.mark.parametrize(
+    ("other", "passed"), [({"x": {"y": 1}}, True), ({"x": {"y": True}}, False), ({"x": {}}, False), (None, False)]
+)
+async def test_of_several_only_what_all_declare_alike_is_passed_on_as_sent(
+    path: DataPath, name: str, other: object, passed: bool
+) -> None:
+    mine: JsonObject = {name: {"x": {"y": 1}}}
+    many = several(path, {"a": Server(says=About(mine)), "b": Server(says=About({name: other}))})
+    assert (await about(many, many.at("a"))).capabilities == {"tools": {}, **mine}
+    assert (await about(many, many.at())).capabilities == ({"tools": {}, **mine} if passed else {"tools": {}})
 
 
 @pytest.mark.parametrize(

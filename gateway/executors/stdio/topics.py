@@ -5,10 +5,12 @@ Not who listens in general (feeds.py): here are only those whom this process con
 
 import asyncio
 import contextlib
+import logging
 from typing import TYPE_CHECKING, Final
 
 from gateway.channel import Tell
 from gateway.errors import Failed
+from gateway.executors.messages import ELICITED, elicited
 from gateway.executors.results import result_of
 from gateway.executors.stdio.waiting import FOR_EVER, Envelope
 from gateway.kinds import LIST_CHANGED, UPDATED
@@ -25,16 +27,27 @@ ACKNOWLEDGED: Final = "notifications/subscriptions/acknowledged"
 _BYTES = 1 << 20
 _LISTS: Final = ("tools", "prompts", "resources")
 
+logger = logging.getLogger(__name__)
+
 
 class Feed:
     """Somebody who is told what processes say by themselves."""
 
-    __slots__ = ("over", "tell", "uris", "who")
+    __slots__ = ("_refused", "over", "tell", "uris", "who")
 
     def __init__(self, who: tuple[str, str], uris: tuple[str, ...], tell: Tell) -> None:
         self.who, self.uris, self.tell = who, frozenset(uris), tell
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Its end, and why."""
+        self._refused: set[str] = set()
+
+    def refuse(self, uri: str, failed: Failed) -> None:
+        """It is not told of one resource; only without all of them is there nothing left of it."""
+        self._refused.add(uri)
+        if self._refused >= self.uris:
+            self.fail(failed)
+        else:
+            logger.warning("updates of %s are not to be had: %s (%s)", uri, failed.reason, failed.detail)
 
     def fail(self, failed: Failed) -> None:
         """It can no longer be told what it wants to be."""
@@ -98,26 +111,33 @@ class Topics:
     def heard(self, method: str, params: JsonObject) -> bool:
         """What a process says unasked, or since a legacy subscription; whether anybody is told."""
         if method in LIST_CHANGED:
-            return self._changed(method)
+            return self._changed(method, {})
+        if method == ELICITED:  # the gateway knows whose it is, and listens wherever it listens for lists
+            return (said := elicited(params)) is not None and self._changed(method, said)
         told = False
         if not self._server.modern:  # there every update names its subscription
             for name, topic in list(self._topics.items()):
                 told = (name != LISTS and _updated(name, topic, params)) or told
         return told
 
-    def _changed(self, method: str) -> bool:
+    def _changed(self, method: str, params: JsonObject) -> bool:
         if (topic := self._topics.get(LISTS)) is not None:
-            _tell(topic, method, {})
+            _tell(topic, method, params)
         return topic is not None
 
     async def _follow(self, name: str, topic: Topic) -> None:
-        """Ask for a topic. A subscription of the modern era is followed to its end, which fails those it is for."""
+        """Ask for a topic. A subscription of the modern era is followed to its end, which fails those it is for; one
+        that is refused fails nobody's other resources."""
         try:
             await (self._listen(name, topic) if self._server.modern else self._subscribe(name))
         except Failed as failed:
             if name != LISTS and self._topics.get(name) is topic:
                 del self._topics[name]
-                _fail(topic, failed)
+                if failed.code is Code.UPSTREAM_INVALID and not topic.acknowledged:
+                    for feed in topic.feeds:
+                        feed.refuse(name, failed)
+                else:
+                    _fail(topic, failed)
 
     async def _subscribe(self, uri: str) -> None:
         if type(self._server.about.capabilities.get("resources")) is not dict:
@@ -147,6 +167,7 @@ class Topics:
                 answer = await self._server.listen(envelope)
         except TimeoutError:
             if topic.acknowledged:
+                topic.acknowledged = False  # what was accepted is not this
                 raise _not_offered() from None
             raise Failed(Code.UPSTREAM_TIMEOUT, "the upstream did not answer in time") from None
         result_of(answer, str)

@@ -179,6 +179,27 @@ async def test_a_subscription_that_is_refused_fails_those_it_was_for_and_can_be_
     assert [method for method, _ in process.asked] == ["resources/subscribe"] * 3
 
 
+@pytest.mark.parametrize("modern", [False, True])
+async def test_a_resource_that_is_refused_leaves_the_others_of_its_feed(modern: bool) -> None:
+    process, listener = Process(modern=modern), Listener("note://a", "note://b")
+    process.topics.join("note://a", listener.feed)
+    await settled()
+    process.answer = REFUSED
+    process.topics.join("note://b", listener.feed)
+    await settled()
+    if modern:
+        process.acknowledges("note://a", to=0)
+        process.listening[1][1].set_result(REFUSED)
+        await settled()
+    assert listener.listens
+    update = (UPDATED, {"uri": "note://a"})
+    assert process.says(*update, to=0) if modern else process.heard(*update)
+    assert listener.told == [update]
+    process.topics.end(Failed(Code.UPSTREAM_UNAVAILABLE, "over"))
+    await settled()
+    assert not listener.listens
+
+
 @pytest.mark.parametrize("resources", [False, "yes", []])
 async def test_what_is_not_declared_is_not_asked_for(resources: Any) -> None:
     process, listener = Process(resources=resources), Listener()
