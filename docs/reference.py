@@ -72,10 +72,10 @@ MEANINGS = {
         "Operator: correct the rule's `obligations`.",
     ),
     Code.APPROVAL_REQUIRED: Meaning(
-        "A person must approve this call first. Approvals are not served by this version.",
-        "Operator: allow it by a rule, or leave it refused.",
+        "A person must approve this call first, or has not answered yet.",
+        "Make the same call again once it is granted. Operator: `bascule approvals grant`; enroll an approver.",
     ),
-    Code.APPROVAL_EXPIRED: Meaning("The approval came too late or was used.", "Ask again."),
+    Code.APPROVAL_EXPIRED: Meaning("Nobody answered in time.", "Ask again."),
     Code.BUDGET: Meaning("The call would exceed a budget.", "Wait for the budget's next period, or raise it."),
     Code.RATE: Meaning("Too many calls.", "Wait `retry_after_s`."),
     Code.BRAKED: Meaning("An operator has stopped calls like this one.", "Wait until the brake is released."),
@@ -226,6 +226,7 @@ def _parts(schema: JsonObject) -> Iterator[tuple[str, JsonObject]]:
     places = {
         "listen": "Listen",
         "principals.NAME": "PrincipalSettings",
+        "approvers.NAME": "ApproverSettings",
         "upstreams.NAME": "UpstreamSettings",
         "upstreams.NAME.network": "NetworkSettings",
         "upstreams.NAME.oauth": "OAuthSettings",

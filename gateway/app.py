@@ -18,14 +18,15 @@ from typing import Any
 import uvicorn
 import uvloop
 
-from gateway import __version__, admin, listing, making, pipeline, recovery, selftest, subscriptions
+from gateway import __version__, admin, approving, listing, making, pipeline, recovery, selftest, subscriptions
+from gateway.approvals.waiting import Requests
 from gateway.audit import keys, records
 from gateway.audit.log import Log
 from gateway.config import Settings, load, text_of
 from gateway.errors import BasculeError, ConfigError, Fatal
 from gateway.facts import Sessions
 from gateway.identity.tokens import Authenticator, Failures
-from gateway.model import BundleStored, JsonObject
+from gateway.model import JsonObject
 from gateway.parts import Archive, Gateway, Tasks
 from gateway.policy import Pdp
 from gateway.policy import bundle as policies
@@ -42,6 +43,7 @@ from gateway.transports.protocol import server_config
 from gateway.transports.served import Behind
 from gateway.transports.uses import Uses
 from gateway.transports.wrapped import GiveBack, Wraps, nothing
+from gateway.writes import BundleStored
 
 UPKEEP_SECONDS = 60.0
 SERVER = {"name": "bascule", "version": __version__}
@@ -70,7 +72,7 @@ async def opened(settings: Settings) -> AsyncIterator[Gateway]:
         reader = database.reader()
         tasks = Tasks()
         try:
-            gw = _together(settings, log, Archive(settings, reader, own.vkey), tasks, Seals(own.sealing))
+            gw = _together(settings, log, Archive(settings, reader, own.vkey), tasks, own.sealing)
             try:
                 yield gw
             finally:
@@ -82,7 +84,7 @@ async def opened(settings: Settings) -> AsyncIterator[Gateway]:
             await log.close()
 
 
-def _together(settings: Settings, log: Log, archive: Archive, tasks: Tasks, seals: Seals) -> Gateway:
+def _together(settings: Settings, log: Log, archive: Archive, tasks: Tasks, secret: bytes) -> Gateway:
     load_policy, shared = partial(_policy, settings), making.grounds(settings)
     return Gateway(
         settings=settings,
@@ -100,7 +102,8 @@ def _together(settings: Settings, log: Log, archive: Archive, tasks: Tasks, seal
         archive=archive,
         load_policy=load_policy,
         tasks=tasks,
-        seals=seals,
+        seals=Seals(secret),
+        requests=Requests(archive.reader, secret, time.time),
     )
 
 
@@ -210,6 +213,7 @@ class Serving:
             try:
                 if turned_away := self.failures.take():
                     await self.gw.log.append([records.event("auth.summary", {"turned_away": turned_away})])
+                await approving.lapse(self.gw)
                 await self.gw.log.expire(int(time.time()))
                 self._front.sessions.sweep()
                 for one in self.gw.executors.values():

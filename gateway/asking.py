@@ -31,18 +31,15 @@ from gateway.model import (
     Record,
     Redaction,
     Round,
-    RunEnded,
     RunId,
-    RunOpened,
-    RunRefused,
-    Write,
 )
 from gateway.parts import Gateway
 from gateway.recovery import settle_later
 from gateway.rounds import LIFE_SECONDS
-from gateway.runs.states import after_ending
+from gateway.runs import states
 from gateway.screening import redact, screen
 from gateway.wire.jsonrpc import METHOD_NOT_FOUND, encode
+from gateway.writes import RunOpened, RunRefused, Write
 
 REFUSED: Final = -1
 """What an upstream is told where a person or the policy says no; the specification's own example for sampling."""
@@ -86,22 +83,25 @@ async def ask(
         Unanswered: policy refuses the question or the answer, or the client gave none. It is recorded.
     """
     permitted = await permit(proposal, within, method, params, capabilities, gw)
-    await _log([permitted.intent], [permitted.opened], gw)
+    try:
+        await gw.log.append([permitted.intent], [permitted.opened])
+    except LogUnavailable:
+        gw.tasks.start(settle_later(permitted.run, gw))  # the intent may be stored all the same
+        raise _not_recorded() from None
     # Point of no return: the intent is durable. Nothing below may leave without settling the run.
     began = time.monotonic()
     try:
         answer = await _answer(client, method, permitted.proposal.call.arguments)
-    except BaseException as fault:
-        await _settle(permitted, Ending.FAILED, gw, detail=f"no answer: {type(fault).__name__}")
-        raise
-    outcome = Outcome(answer, len(encode(answer)), int((time.monotonic() - began) * 1e6))
-    round_ = Round({method: answer}, None, previous=permitted.run)
-    try:
+        outcome = Outcome(answer, len(encode(answer)), int((time.monotonic() - began) * 1e6))
+        round_ = Round({method: answer}, None, previous=permitted.run)
         answered, decision = await judge(replace(proposal, call=replace(proposal.call, round=round_)), gw)
         authorize(answered, decision, gw)
     except Refused as refusal:
         await _settle(permitted, Ending.WITHHELD, gw, code=refusal.code, detail=refusal.detail or refusal.reason)
         raise Unanswered(REFUSED, "the answer was refused by policy") from None
+    except BaseException as fault:
+        await _settle(permitted, Ending.FAILED, gw, detail=f"no answer: {type(fault).__name__}")
+        raise
     await _settle(permitted, Ending.DONE, gw, outcome=outcome)
     return answer
 
@@ -130,7 +130,7 @@ async def show(
     writes: list[Write] = []
     for permitted in shown:
         kept += [permitted.intent, records.settled(permitted.run, Ending.DONE, labels=UNTRUSTED)]
-        writes += [permitted.opened, RunEnded(permitted.run, after_ending(Ending.DONE), Ending.DONE)]
+        writes += [permitted.opened, states.ended(permitted.run, Ending.DONE)]
     if kept:
         await gw.log.append(kept, writes)
     asked = (permitted.proposal.call for permitted in shown)
@@ -163,7 +163,7 @@ async def given(
     """
     permitted = await permit(proposal, within, method, params, capabilities, gw)
     kept = [permitted.intent, records.settled(permitted.run, Ending.DONE, labels=UNTRUSTED)]
-    await _log(kept, [permitted.opened, RunEnded(permitted.run, after_ending(Ending.DONE), Ending.DONE)], gw)
+    await _log(kept, [permitted.opened, states.ended(permitted.run, Ending.DONE)], gw)
     return permitted.proposal.call.arguments
 
 
@@ -201,6 +201,7 @@ async def judged(
         ended = RunRefused(run, *_of(asked), refusal.code)
         await gw.log.append([record], [ended])
         raise
+    _sent(asked, gw)
     return Permitted(run, asked, records.intent(run, asked, grant, within=within), RunOpened(run, *_of(asked)))
 
 
@@ -212,6 +213,14 @@ def _proposed(proposal: Proposal, kind: Kind, params: JsonObject) -> Proposal:
     params = redact(params, EVERYTHING, screened.findings)
     asked: Call = replace(call, kind=kind, name=method, arguments=params, meta={}, round=None, within=call)
     return Proposal(asked, stand_in, checks=screened.checks)
+
+
+def _sent(asked: Proposal, gw: Gateway) -> None:
+    """Remember who is sent to an address, and to nobody else is told that it is done with."""
+    call = asked.call
+    ident = call.arguments.get("elicitationId")
+    if call.kind is Kind.ELICITATION and call.arguments.get("mode") == "url" and type(ident) is str:
+        gw.hub.visits.sent(asked.pin.upstream, ident, call.principal.id, call.session)
 
 
 def _of(asked: Proposal) -> tuple[str, str, str, str, str]:
@@ -234,7 +243,7 @@ async def _settle(
     )
     seen = gw.sessions.learn(permitted.proposal, labels=UNTRUSTED, wrote=False)
     try:
-        await gw.log.append([record], [RunEnded(run, after_ending(ending), ending, code), *seen])
+        await gw.log.append([record], [states.ended(run, ending, code), *seen])
     except LogUnavailable:
         gw.tasks.start(settle_later(run, gw))
         raise _not_recorded() from None

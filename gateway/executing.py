@@ -39,10 +39,13 @@ async def execute(
     Raises:
         Failed: there is no result; CANCELLED where the client hung up.
     """
-    if channel.hung_up:
-        raise Failed(Code.CANCELLED, "the client cancelled the call before it began")
-    if proposal.call.round is not None and proposal.call.round.parked:
-        return await _resumed(proposal.call.round.parked, proposal.call.round.answers, channel, gw)
+    later = proposal.call.round
+    resumes = later is not None and bool(later.parked)
+    if channel.hung_up:  # what waits upstream has begun long ago
+        reason = "the client cancelled the call before it began" if not resumes else "the client cancelled the call"
+        raise Failed(Code.CANCELLED, reason, unknown=resumes)
+    if later is not None and resumes:
+        return await _resumed(later.parked, later.answers, channel, gw)
     if channel is SILENT:
         return await executor.execute(proposal, limits)
     if channel.ask is None and proposal.call.era in MODERN and asking.can_be_asked(channel.capabilities):

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from gateway.model import Call, Facts, Proposal, SessionSeen
+from gateway.model import Call, Facts, Proposal
+from gateway.writes import SessionSeen
 
 IDLE_SECONDS = 3600.0
 """A session known only by its principal is a new one after this long without a call."""

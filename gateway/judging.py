@@ -5,6 +5,7 @@ Of every kind of proposal: a tool's call, a resource that is to be read, what an
 
 from dataclasses import replace
 
+from gateway.approvals.request import Standing
 from gateway.audit.ids import uuid7
 from gateway.errors import SOFTENED_BY_SHADOW, Refused
 from gateway.kinds import Kind
@@ -49,13 +50,14 @@ async def judge(proposal: Proposal, gw: Gateway) -> tuple[Proposal, Decision]:
     return proposal, decision
 
 
-def authorize(proposal: Proposal, decision: Decision, gw: Gateway) -> Grant:
+def authorize(proposal: Proposal, decision: Decision, gw: Gateway, standing: Standing | None = None) -> Grant:
     """Turn an allow, or what shadow lets pass, into the right to act once.
 
     Raises:
         Refused: the decision's own code, or OBLIGATION.
     """
-    if decision.effect is not Effect.ALLOW:
+    agreed = standing is not None and decision.effect is Effect.REQUIRE_APPROVAL
+    if decision.effect is not Effect.ALLOW and not agreed:
         code = decision.code or Code.POLICY_DENIED
         refusal = Refused(code, "; ".join(decision.reasons), would_pass=decision.would_pass)
         if not softened(refusal, proposal.pin):
@@ -63,7 +65,7 @@ def authorize(proposal: Proposal, decision: Decision, gw: Gateway) -> Grant:
     limits = gw.settings.limits
     bounds = Limits(limits.call_s, limits.result_mb << 20, max(limits.call_s, limits.call_most_s))
     bounds, redaction, labels = obligations.apply(decision.obligations, bounds)
-    return Grant(decision, Effect.ALLOW, bounds, redaction, labels)
+    return Grant(decision, Effect.ALLOW, bounds, redaction, labels, standing.approval if standing else "")
 
 
 def softened(refusal: Refused, pin: Pin) -> bool:

@@ -58,7 +58,9 @@ class Point(StrEnum):
 
     LIST = "list"
     CALL = "call"
+    EXECUTE = "execute"
     RESULT = "result"
+    APPROVE = "approve"
 
 
 class Effect(StrEnum):
@@ -84,11 +86,13 @@ class Ending(StrEnum):
     WITHHELD = "withheld"
     UNKNOWN = "unknown"
     REFUSED = "refused"
+    EXPIRED = "expired"
 
 
 class RunState(StrEnum):
     """What survives a crash. Refused and settled runs are `ended`; an intent nobody settled is `frozen`."""
 
+    WAITING = "waiting"
     INTENDED = "intended"
     FROZEN = "frozen"
     ENDED = "ended"
@@ -250,6 +254,10 @@ class Facts:
     writes: int = 0
     sources: tuple[str, ...] = ()
     task_runs: int = 0
+    state: JsonObject = field(default_factory=dict)
+    """Rows of the ledger that the tool's manifest names, by ledger (docs/ledger.md)."""
+    budget: JsonObject = field(default_factory=dict)
+    """Budgets that meter the proposal, by name (docs/budgets.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +266,17 @@ class Obligation:
 
     type: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """Whose agreement a rule wants before a proposal may run. Several demands must each be met."""
+
+    roles: tuple[str, ...] = ()
+    """One of them, of each who agrees; without any, whoever may approve at all."""
+    quorum: int = 1
+    """Distinct people."""
+    expires_s: int = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +296,8 @@ class Decision:
     input: bytes
     """The input document as JSON, exactly as judged (sealed in the record)."""
     elapsed_us: int
+    demands: tuple[Demand, ...] = ()
+    """Of a `require_approval`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +329,8 @@ class Grant:
     limits: Limits
     redaction: Redaction = Redaction()
     labels: tuple[str, ...] = ()
+    approval: str = ""
+    """The id of the approval that it uses up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,60 +363,3 @@ class Record:
     run: RunId | None = None
     public: Mapping[str, Any] = field(default_factory=dict)
     sealed: Mapping[str, bytes] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class RunOpened:
-    """Write: a run whose intent is being recorded."""
-
-    run: RunId
-    task: str
-    principal: str
-    tenant: str
-    upstream: str
-    tool: str
-
-
-@dataclass(frozen=True, slots=True)
-class RunEnded:
-    """Write: the run's ending; applies only to a run that is open (`storage.database.EXPECTED`)."""
-
-    run: RunId
-    state: RunState
-    ending: Ending
-    code: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class RunRefused:
-    """Write: a run that ended where it began."""
-
-    run: RunId
-    task: str
-    principal: str
-    tenant: str
-    upstream: str
-    tool: str
-    code: str
-
-
-@dataclass(frozen=True, slots=True)
-class SessionSeen:
-    """Write: what a session has read and done: a restart does not wash it clean."""
-
-    session: str
-    labels: tuple[str, ...]
-    writes: int
-    sources: tuple[str, ...]
-    runs: int
-
-
-@dataclass(frozen=True, slots=True)
-class BundleStored:
-    """Write: a policy bundle's bytes, under the digest that decisions name."""
-
-    digest: Digest
-    content: bytes
-
-
-Write = RunOpened | RunEnded | RunRefused | SessionSeen | BundleStored

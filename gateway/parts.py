@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from gateway.approvals.waiting import Requests
 from gateway.audit.log import Log
 from gateway.channel import About
 from gateway.config import Settings
@@ -145,6 +146,8 @@ class Gateway:
     tasks: Tasks
     seals: Seals
     """Makes and opens the request states of calls that wait for a client's answer."""
+    requests: Requests
+    """What waits for people."""
     parking: Parking = field(default_factory=Parking)
     """What waits upstream for such an answer."""
     hub: Hub = field(default_factory=Hub)

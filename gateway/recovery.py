@@ -7,9 +7,9 @@ import asyncio
 
 from gateway.audit import records
 from gateway.errors import LogUnavailable
-from gateway.model import Code, Ending, Reply, RunEnded, RunId, RunState
+from gateway.model import Code, Ending, Reply, RunId, RunState
 from gateway.parts import Gateway
-from gateway.runs.states import after_ending
+from gateway.runs import states
 from gateway.storage.database import Conflict
 from gateway.wire import replies
 
@@ -41,11 +41,11 @@ async def settle_later(run: RunId, gw: Gateway) -> None:
 
 async def _doubt(run: RunId, gw: Gateway, detail: str) -> None:
     record = records.settled(run, Ending.UNKNOWN, code=Code.OUTCOME_UNKNOWN, detail=detail)
-    ended = RunEnded(run, after_ending(Ending.UNKNOWN), Ending.UNKNOWN, Code.OUTCOME_UNKNOWN)
+    ended = states.ended(run, Ending.UNKNOWN, Code.OUTCOME_UNKNOWN)
     await gw.log.append([record], [ended])
 
 
-def unsettled(run: RunId, gw: Gateway) -> Reply:
+def unsettled(run: RunId, gw: Gateway, kind: str = "tool") -> Reply:
     """What the caller is told of a run whose ending could not be recorded; it is, later."""
     gw.tasks.start(settle_later(run, gw))
-    return replies.refusal(Code.OUTCOME_UNKNOWN, UNKNOWN, run=run)
+    return replies.refusal(Code.OUTCOME_UNKNOWN, UNKNOWN, run=run, kind=kind)

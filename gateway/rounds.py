@@ -11,7 +11,8 @@ import hashlib
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -37,22 +38,30 @@ _NONCE: Final = 12
 _INFO: Final = b"bascule request state v1"
 
 
+AGAIN: Final = "the same call begun anew, without requestState"
+
+
 class NotOurs(Refused):
-    """A request state that does not open, or not for this call."""
+    """What a client brings back is not its own: a request state that does not open for this call, a task."""
 
 
 class Seals:
-    """Makes and opens request states. `secret` is the gateway's; the same one opens them after a restart."""
+    """Makes and opens request states. `secret` is the gateway's; what was sealed before a restart is refused, since
+    which states were used is known to one start alone."""
 
     def __init__(self, secret: bytes, *, clock: Callable[[], float] = time.time, life_s: float = LIFE_SECONDS) -> None:
         self._cipher = AESGCM(HKDF(hashes.SHA256(), 32, None, _INFO).derive(secret))
         self._clock, self._life_s = clock, life_s
+        self._start = secrets.token_hex(16)
         self._used: OrderedDict[bytes, float] = OrderedDict()
+        self._forgotten = 0.0
+        """No state that ends by then is taken: it may be one of those no longer remembered."""
 
     def seal(self, call: Call, run: RunId, state: str | None, parked: str) -> str:
         """The state that lets this client, and nobody else, go on with this call."""
         nonce = secrets.token_bytes(_NONCE)
-        body = {"run": run, "state": state, "parked": parked, "until": self._clock() + self._life_s}
+        until = self._clock() + self._life_s
+        body = {"run": run, "state": state, "parked": parked, "until": until, "start": self._start}
         sealed = self._cipher.encrypt(nonce, orjson.dumps(body), _binding(call))
         return base64.urlsafe_b64encode(nonce + sealed).decode("ascii")
 
@@ -68,11 +77,12 @@ class Seals:
             body = orjson.loads(self._cipher.decrypt(raw[:_NONCE], raw[_NONCE:], _binding(call)))
         except (ValueError, binascii.Error, InvalidTag):
             raise _not_ours("it does not open") from None
-        now = self._clock()
+        if body.get("start") != self._start:
+            raise _not_ours("it was made before the gateway started anew")
+        now, nonce = self._clock(), raw[:_NONCE]
         while self._used and (next(iter(self._used.values())) < now or len(self._used) >= _USED):
-            self._used.popitem(last=False)
-        nonce = raw[:_NONCE]
-        if body["until"] < now or nonce in self._used:
+            self._forgotten = max(self._forgotten, self._used.popitem(last=False)[1])
+        if body["until"] < now or body["until"] <= self._forgotten or nonce in self._used:
             raise _not_ours("it has expired or was used before")
         self._used[nonce] = body["until"]
         return replace(call, round=Round(call.round.answers, body["state"], RunId(body["run"]), parked=body["parked"]))
@@ -87,7 +97,8 @@ def _binding(call: Call) -> bytes:
 
 
 def _not_ours(detail: str) -> NotOurs:
-    return NotOurs(Code.SCHEMA, "requestState is not one that this call can go on with", detail=detail)
+    reason = "requestState is not one that this call can go on with"
+    return NotOurs(Code.SCHEMA, reason, would_pass=AGAIN, detail=detail)
 
 
 @dataclass(slots=True)
@@ -192,7 +203,7 @@ class Parking:
             parked.give_up()
             raise Failed(Code.UPSTREAM_INVALID, "too many calls wait for an answer", unknown=True)
         name = secrets.token_hex(16)
-        late = asyncio.get_running_loop().call_later(self._life_s, self._forget, name)
+        late = asyncio.get_running_loop().call_later(self._life_s, self.give_up, name)
         self._parked[name] = (parked, late)
         return name
 
@@ -203,11 +214,21 @@ class Parking:
             late.cancel()
         return parked
 
+    @contextmanager
+    def unless_told(self, name: str) -> Iterator[None]:
+        """Give it up where what is done here fails: then its client is told no state to come back with."""
+        try:
+            yield
+        except BaseException:
+            self.give_up(name)
+            raise
+
     def close(self) -> None:
         """Give all of them up."""
         for name in tuple(self._parked):
-            self._forget(name)
+            self.give_up(name)
 
-    def _forget(self, name: str) -> None:
+    def give_up(self, name: str) -> None:
+        """Give one up, where it still waits: nobody can go on with it any more."""
         if (parked := self.take(name)) is not None:
             parked.give_up()

@@ -16,10 +16,8 @@ from gateway.model import Call, Endpoint, JsonObject, Principal
 from gateway.parts import Gateway
 from gateway.policy import canaries
 from gateway.registry.registry import UNKNOWN
+from gateway.separation import separated
 from gateway.wire import replies
-
-SYSTEM_USERS = 1000
-"""Below it Debian and its kin number users that no person logs in as."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +105,7 @@ async def _canary_decisions(gw: Gateway) -> str:
 def separation() -> Line:
     """Whether the gateway runs as a user of its own, which no policy of ours can replace."""
     user = pwd.getpwuid(os.geteuid()).pw_name if _named(os.geteuid()) else str(os.geteuid())
-    if 0 < os.geteuid() < SYSTEM_USERS:
+    if separated():
         return Line("separation", "ok", f"OWN-UID: runs as the system user {user}")
     return Line(
         "separation",

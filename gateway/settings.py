@@ -85,6 +85,17 @@ class PrincipalSettings(_Part):
     """Roles that policy sees."""
 
 
+class ApproverSettings(_Part):
+    """Somebody who may answer approvals: known by an Ed25519 key (`bascule approvals enroll NAME`)."""
+
+    key: str = Field(pattern=r"^ed25519:[A-Za-z0-9+/]{43}=$")
+    """The public key, as `approvals enroll` prints it."""
+    roles: tuple[str, ...] = ()
+    """Roles that policy sees, and that a rule may ask for (`from`)."""
+    tenant: str | None = Field(default=None, min_length=1, max_length=100)
+    """The only tenant whose approvals are theirs to answer; every tenant's without."""
+
+
 class NetworkSettings(_Part):
     """What a confined server may reach."""
 
@@ -277,6 +288,8 @@ class Settings(_Part):
     """Where the gateway listens."""
     principals: Mapping[PrincipalName, PrincipalSettings] = Field(default_factory=dict, json_schema_extra=_CLOSED)
     """Who may ask, by name."""
+    approvers: Mapping[PrincipalName, ApproverSettings] = Field(default_factory=dict, json_schema_extra=_CLOSED)
+    """Who may answer approvals, by name."""
     insecure_local: bool = False
     """Whether a call without a token on loopback is the principal `local`."""
     upstreams: Mapping[UpstreamName, UpstreamSettings] = Field(default_factory=dict, json_schema_extra=_CLOSED)

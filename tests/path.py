@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from gateway import pipeline
+from gateway.approvals.waiting import Requests
 from gateway.audit import keys, seal
 from gateway.audit.log import Log
 from gateway.channel import SILENT, About, Channel, Tell
@@ -174,6 +175,7 @@ async def data_path(folder: Path, policy: str = POLICY, terms: Terms | None = No
         load_policy=lambda: Regorus(load(folder / "policies")),
         tasks=tasks,
         seals=Seals(own.sealing),
+        requests=Requests(reader, own.sealing, time.time),
     )
     try:
         yield DataPath(gw, executor, database, own.sealing)

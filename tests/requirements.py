@@ -51,6 +51,12 @@ PROMISES: dict[str, str] = {
     "rounds.bound": "protocols.md 1.2, 9: a request state opens once, for who was asked, for the same call",
     "talk.screened": "surface.md, On the wire: the text of progress and log messages is screened",
     "cancel.recorded": "traps.md 1: a call that its client gave up is withdrawn upstream, and its ending recorded",
+    # the runtime owns the state
+    "runs.table": "design.md, Durability: no effect without a durable intent, nothing out of frozen without a person",
+    "approval.exact": "design.md 7: an approval covers one exact proposal, once, until it expires",
+    "approval.afresh": "design.md 7: what was agreed to is judged again on fresh facts before the effect",
+    "approval.people": "surface.md: the right people, distinct, not who asked, signed where the user is shared",
+    "approval.survives": "audit.md B: a request waits without a process, and a restart forgets none",
     # style.md
     "house.sizes": "style.md 7",
     "house.mirror": "style.md 8, 18",

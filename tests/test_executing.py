@@ -214,7 +214,11 @@ async def test_a_round_whose_call_no_longer_waits_has_an_unknown_end(path: DataP
 @pytest.mark.promise("rounds.bound")
 async def test_a_foreign_state_is_refused_as_malformed_and_recorded(path: DataPath) -> None:
     reply = await pipeline.serve(nouns.call(round=Round({}, "AAAA")), path.gw, Channel(CAN))
-    assert reply.error == {"code": -32602, "message": "requestState is not one that this call can go on with"}
+    assert reply.error == {
+        "code": -32602,
+        "message": "requestState is not one that this call can go on with. It would pass with: "
+        "the same call begun anew, without requestState.",
+    }
     (refused,) = path.leaves("call.refused")
     assert (refused["code"], path.executor.calls) == ("SCHEMA", [])
 

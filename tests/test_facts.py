@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.facts import SOURCES, Sessions
-from gateway.model import SessionSeen
+from gateway.writes import SessionSeen
 from tests import nouns
 
 UNTRUSTED = ("untrusted",)

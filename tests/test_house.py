@@ -40,6 +40,7 @@ def test_every_source_file_has_its_mirror_test_file() -> None:
         for path in SOURCES
         if path.name not in {"__init__.py", "__main__.py"}
         and holds_code(path)
+        and not path.is_relative_to(ROOT / "gateway/storage/tables")  # one test tries every statement there is
         and not (ROOT / "tests" / path.relative_to(ROOT / "gateway").parent / f"test_{path.name}").exists()
     ]
     assert missing == []

@@ -1,15 +1,17 @@
 """What is left of a call while its client is asked: a state that opens once, for whoever was asked."""
 
 import asyncio
+import contextlib
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from gateway import rounds
 from gateway.channel import SILENT, Unanswered
 from gateway.errors import Failed
-from gateway.model import Call, Endpoint, JsonObject, Outcome, Principal, Round, RunId
-from gateway.rounds import MOST_PARKED_EACH, NotOurs, Parked, Parking, Seals
+from gateway.model import Call, Code, Endpoint, JsonObject, Outcome, Principal, Round, RunId
+from gateway.rounds import AGAIN, MOST_PARKED_EACH, NotOurs, Parked, Parking, Seals
 from tests import nouns
 
 RUN = RunId("0190a000-0000-7000-8000-000000000000")
@@ -43,11 +45,26 @@ def test_a_state_opens_to_what_was_sealed(seals: Seals) -> None:
     assert opened == replace(nouns.call(), round=opened.round)
 
 
-def test_a_state_of_another_start_with_the_same_secret_opens(seals: Seals, clock: Clock) -> None:
-    state = seals.seal(nouns.call(), RUN, None, "")
-    assert Seals(b"s" * 32, clock=clock).opened(later(nouns.call(), state)).round is not None
-    with pytest.raises(NotOurs):
-        Seals(b"t" * 32, clock=clock).opened(later(nouns.call(), state))
+@pytest.mark.promise("rounds.bound")
+@pytest.mark.parametrize("used", [True, False])
+def test_a_state_is_not_good_after_a_restart_whether_or_not_it_was_used(
+    seals: Seals, clock: Clock, *, used: bool
+) -> None:
+    call = later(nouns.call(), seals.seal(nouns.call(), RUN, None, ""))
+    if used:
+        seals.opened(call)
+    restarted = Seals(b"s" * 32, clock=clock, life_s=60)
+    with pytest.raises(NotOurs) as refused:
+        restarted.opened(call)
+    assert refused.value.detail == "it was made before the gateway started anew"
+    assert refused.value.would_pass == AGAIN
+    assert restarted.opened(later(nouns.call(), restarted.seal(nouns.call(), RUN, None, ""))).round is not None
+
+
+def test_a_state_of_another_gateway_does_not_open(seals: Seals, clock: Clock) -> None:
+    with pytest.raises(NotOurs) as refused:
+        Seals(b"t" * 32, clock=clock).opened(later(nouns.call(), seals.seal(nouns.call(), RUN, None, "")))
+    assert refused.value.detail == "it does not open"
 
 
 CHANGED: dict[str, dict[str, Any]] = {
@@ -105,6 +122,23 @@ def test_what_was_used_is_forgotten_once_it_has_expired(seals: Seals, clock: Clo
     clock.now += 61
     seals.opened(later(nouns.call(), seals.seal(nouns.call(), RUN, None, "")))
     assert len(seals._used) == 1
+
+
+@pytest.mark.promise("rounds.bound")
+def test_a_used_state_that_had_to_be_forgotten_stays_refused(
+    seals: Seals, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rounds, "_USED", 2)
+    calls = []
+    for _ in range(4):
+        calls.append(later(nouns.call(), seals.seal(nouns.call(), RUN, None, "")))
+        seals.opened(calls[-1])
+        clock.now += 1
+    assert len(seals._used) == 2
+    for call in calls:
+        with pytest.raises(NotOurs):
+            seals.opened(call)
+    seals.opened(later(nouns.call(), seals.seal(nouns.call(), RUN, None, "")))
 
 
 async def permitted(params: JsonObject) -> JsonObject:
@@ -170,3 +204,25 @@ async def test_one_principal_cannot_leave_more_waiting_than_its_share() -> None:
     assert parking.take(name) is None
     parking.close()
     assert len(parking) == 0
+
+
+async def test_what_nobody_can_go_on_with_is_given_up_once() -> None:
+    parking, told = Parking(), []
+    one = parked()
+    one.abandoned = lambda: told.append(1)
+    name = parking.put(one)
+    for _ in range(2):
+        parking.give_up(name)
+    assert one.work.cancelled()
+    assert told == [1]
+
+
+@pytest.mark.parametrize("fault", [None, Failed(Code.LOG_UNAVAILABLE, "x"), asyncio.CancelledError()])
+async def test_what_no_client_was_told_of_waits_no_longer(fault: BaseException | None) -> None:
+    parking, one = Parking(), parked()
+    name = parking.put(one)
+    with contextlib.suppress(Failed, asyncio.CancelledError), parking.unless_told(name):
+        if fault is not None:
+            raise fault
+    assert one.work.cancelled() is (fault is not None)
+    assert len(parking) == (fault is None)

@@ -3,6 +3,7 @@
 `operator` is who asked, `os:<user>`; what changes something is recorded under that name.
 """
 
+from gateway.admin.approvals import approvals_answer, approvals_list, approvals_show
 from gateway.admin.drafts import manifest_draft
 from gateway.admin.health import doctor
 from gateway.admin.policies import (
@@ -39,6 +40,9 @@ __all__ = [
     "ACTIONS",
     "DATABASE",
     "ON_ARCHIVE",
+    "approvals_answer",
+    "approvals_list",
+    "approvals_show",
     "audit_prove",
     "audit_search",
     "audit_show",
@@ -79,6 +83,9 @@ ACTIONS = (
     policy_build,
     policy_reload,
     policy_eval,
+    approvals_list,
+    approvals_show,
+    approvals_answer,
     doctor,
 )
 """The actions on the parts of a gateway."""

@@ -7,10 +7,11 @@ from gateway import subscriptions
 from gateway.admin.records import leaf, opened
 from gateway.audit import records
 from gateway.errors import ConfigError
-from gateway.model import BundleStored, JsonObject, Point
+from gateway.model import JsonObject, Point
 from gateway.parts import Gateway
 from gateway.policy import Pdp, canaries
 from gateway.policy.evaluation import evaluate_again
+from gateway.writes import BundleStored
 
 
 async def policy_test(

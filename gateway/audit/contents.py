@@ -13,8 +13,10 @@ from gateway.audit import leaf, seal
 from gateway.model import Ending, RunState
 from gateway.storage.database import Payload, Reader, RunRow
 
-OF_RUNS = frozenset({"call.intent", "call.refused", "call.settled", "run.resolved"})
-BEGINNINGS = frozenset({"call.intent", "call.refused"})
+OF_RUNS = frozenset(
+    {"approval.requested", "approval.expired", "call.intent", "call.refused", "call.settled", "run.resolved"}
+)
+BEGINNINGS = frozenset({"approval.requested", "call.intent", "call.refused"})
 """The kinds whose sealed values say who asked, for which task and for what."""
 Document = Mapping[str, Any]
 
@@ -32,6 +34,8 @@ class Contents:
         self._bundles: set[str] = set()
         self._opened = self._settled = 0
         self._checks: dict[str, Callable[[int, Document, RunRow], None]] = {
+            "approval.requested": self._waits,
+            "approval.expired": self._lapsed,
             "call.intent": self._intent,
             "call.refused": self._refused,
             "call.settled": self._ended,
@@ -113,13 +117,27 @@ class Contents:
     def _rows(self, names: Sequence[str]) -> dict[str, RunRow]:
         return {row.run: row for row in self._reader.runs_named(names)} if names else {}
 
-    def _intent(self, index: int, said: Document, row: RunRow) -> None:
+    def _waits(self, index: int, said: Document, row: RunRow) -> None:
         self._opened += 1
+        wrong = _named(said, row)
+        if row.asked != index:
+            wrong.append("asked")
+        if _time(row.opened) != said.get("ts"):
+            wrong.append("opened")
+        if row.state == RunState.WAITING and _went_on(row) != (None, None, None, "", ""):
+            wrong.append("state")
+        if row.state != RunState.WAITING and row.intent is None and row.settled is None:
+            wrong.append("state")
+        self._differs(index, row, wrong)
+
+    def _intent(self, index: int, said: Document, row: RunRow) -> None:
         wrong = _named(said, row)
         if row.intent != index:
             wrong.append("intent")
-        if _time(row.opened) != said.get("ts"):
-            wrong.append("opened")
+        if row.asked is None:
+            self._opened += 1
+            if _time(row.opened) != said.get("ts"):
+                wrong.append("opened")
         if row.state == RunState.INTENDED and (row.settled, row.ended, row.ending, row.code) != (None, None, "", ""):
             wrong.append("state")
         if row.state != RunState.INTENDED and row.settled is None:
@@ -127,14 +145,19 @@ class Contents:
         self._differs(index, row, wrong)
 
     def _refused(self, index: int, said: Document, row: RunRow) -> None:
-        self._opened += 1
         self._settled += row.settled == index
         wrong = _named(said, row)
         if row.intent is not None:
             wrong.append("intent")
-        if row.opened != row.ended:
-            wrong.append("opened")
+        if row.asked is None:
+            self._opened += 1
+            if row.opened != row.ended:
+                wrong.append("opened")
         self._differs(index, row, wrong + _ending(index, said, row, RunState.ENDED, Ending.REFUSED))
+
+    def _lapsed(self, index: int, said: Document, row: RunRow) -> None:
+        self._settled += row.settled == index
+        self._differs(index, row, _ending(index, said, row, RunState.ENDED, Ending.EXPIRED))
 
     def _ended(self, index: int, said: Document, row: RunRow) -> None:
         settled = said["kind"] == "call.settled"
@@ -179,7 +202,7 @@ class Contents:
 
     def _forgotten(self, index: int, said: Document, row: RunRow | None) -> None:
         """Whoever erases a payload clears what the row copied from it."""
-        if row is None or said.get("kind") not in BEGINNINGS:
+        if row is None or said.get("kind") not in BEGINNINGS or index != _first(row):
             return
         copied = ["principal", "tenant", "task", *(name for name in ("upstream", "tool") if name not in said)]
         if still := [name for name in copied if getattr(row, name) != ""]:
@@ -208,12 +231,21 @@ class Contents:
     def _strays(self) -> None:
         """Rows that no leaf speaks of; asked only when the numbers do not agree."""
         for row in self._reader.all_runs():
-            for name, index in (("intent", row.intent), ("settled", row.settled)):
+            for name, index in (("asked", row.asked), ("intent", row.intent), ("settled", row.settled)):
                 said = {} if index is None else self._document(index, self._reader.leaf(index) or b"{}")
                 if index is not None and (said.get("run") != row.run or said.get("kind") not in OF_RUNS):
                     self._found(f"run {row.run}", f"no leaf records its {name}")
-            if row.intent is None and row.settled is None:
+            if _first(row) is None:
                 self._found(f"run {row.run}", "no leaf records it")
+
+
+def _first(row: RunRow) -> int | None:
+    """The leaf that began the run, from whose payload its row is a copy."""
+    return next((leaf for leaf in (row.asked, row.intent, row.settled) if leaf is not None), None)
+
+
+def _went_on(row: RunRow) -> tuple[int | None, int | None, int | None, str, str]:
+    return (row.intent, row.settled, row.ended, row.ending, row.code)
 
 
 def _named(said: Document, row: RunRow) -> list[str]:

@@ -17,8 +17,9 @@ from gateway.audit.ids import uuid7
 from gateway.audit.keys import Keys
 from gateway.audit.thread import Thread
 from gateway.errors import Fatal, LogUnavailable, Unreadable
-from gateway.model import Record, RunEnded, Write
+from gateway.model import Record
 from gateway.storage.database import Batch, Conflict, Database, Head
+from gateway.writes import RunEnded, Write
 
 SIGN_AFTER = 0.1
 """Seconds a durable leaf may wait for its signature; docs/decisions/0002-head-signing.md says why it may."""
@@ -260,8 +261,8 @@ class Log:
     def _refuse(self, items: list[_Item]) -> list[_Item]:
         """What remains when the items whose writes do not apply have been told so."""
         wrong = self._database.conflicting([[write for _, write in item.writes] for item in items])
-        for place in wrong:
-            _settle(items[place].future, None, Conflict("a run is not in the state this write needs"))
+        for place, conflict in wrong.items():
+            _settle(items[place].future, None, conflict)
         return [item for place, item in enumerate(items) if place not in wrong]
 
     def _batch(self, items: list[_Item], *, sign: bool) -> tuple[Batch, tiles.Tree]:

@@ -49,6 +49,30 @@ def intent(run: RunId, proposal: Proposal, grant: Grant, *, within: RunId | None
                 "timeout_ms": int(grant.limits.timeout_s * 1000),
                 "result_bytes": grant.limits.result_bytes,
             },
+            **({"approval": grant.approval} if grant.approval else {}),
+        },
+        sealed={
+            **_of_call(proposal.call),
+            "input": decision.input,
+            "decision": _said(decision, obligations=True),
+        },
+    )
+
+
+def requested(run: RunId, proposal: Proposal, decision: Decision, *, approval: str, expires: int) -> Record:
+    """`approval.requested`: a proposal that waits for people; `expires` is the Unix second until which it does."""
+    demands = [{"from": list(one.roles), "quorum": one.quorum} for one in decision.demands]
+    return Record(
+        kind="approval.requested",
+        run=run,
+        public={
+            **_of_pin(proposal.pin, proposal.call.kind),
+            **_links(proposal.call, None),
+            "approval": approval,
+            "expires": expires,
+            "demands": demands,
+            "decision": _of_decision(decision, action="wait"),
+            "checks": _of_checks(proposal.checks),
         },
         sealed={
             **_of_call(proposal.call),
@@ -122,10 +146,12 @@ def abandoned(run: RunId, proposal: Proposal) -> Record:
     return Record(kind="call.abandoned", run=run, public=_of_pin(proposal.pin, proposal.call.kind))
 
 
-def event(kind: str, public: Mapping[str, Any], *, sealed: Mapping[str, Any] | None = None) -> Record:
-    """A record that belongs to no run: pins, policy swaps, boots, operator actions."""
+def event(
+    kind: str, public: Mapping[str, Any], *, run: RunId | None = None, sealed: Mapping[str, Any] | None = None
+) -> Record:
+    """A record of something else than a call: pins, policy swaps, boots, operator actions, what people answered."""
     values = {name: orjson.dumps(value) for name, value in (sealed or {}).items()}
-    return Record(kind=kind, public=public, sealed=values)
+    return Record(kind=kind, run=run, public=public, sealed=values)
 
 
 def _links(call: Call, within: RunId | None) -> JsonObject:

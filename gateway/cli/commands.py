@@ -2,7 +2,7 @@
 
 import typer
 
-from gateway.cli import audit, calls, manifest, policy, runs, scanning, serving, setup, upstream, wrapping
+from gateway.cli import approvals, audit, calls, manifest, policy, runs, scanning, serving, setup, upstream, wrapping
 
 app = typer.Typer(
     name="bascule",
@@ -30,6 +30,7 @@ GROUPS = (
     ("manifest", manifest.app),
     ("policy", policy.app),
     ("audit", audit.app),
+    ("approvals", approvals.app),
     ("runs", runs.app),
 )
 

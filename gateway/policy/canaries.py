@@ -57,6 +57,8 @@ def _worst() -> Iterator[tuple[Point, JsonObject]]:
     yield Point.CALL, _call("worst", deep)
     yield Point.CALL, _call("worst", {f"name{number}": number for number in range(MANY)})
     yield Point.RESULT, _result()
+    yield Point.EXECUTE, _approval(Point.EXECUTE)
+    yield Point.APPROVE, _approval(Point.APPROVE)
     yield Point.LIST, _list()
 
 
@@ -88,6 +90,13 @@ def _result() -> JsonObject:
         "checks": [{"name": "hidden_text", "verdict": "fail", "score": 100, "threshold": 0}],
         "result": {"size": 2**24, "tool_error": False, "findings": [finding] * 100},
     }
+
+
+def _approval(point: Point) -> JsonObject:
+    call = _call("worst", {"path": ""})
+    names = [f"name{number}" for number in range(MANY)]
+    asked = {"requester": call["principal"], "roles": names, "signed": True, "by": names}
+    return {**call, "point": str(point), "approval": {"id": "canary", "run": "canary", **asked}}
 
 
 def _list() -> JsonObject:

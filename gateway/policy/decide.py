@@ -10,8 +10,8 @@ from time import perf_counter_ns
 from typing import Any
 
 from gateway.errors import Refused
-from gateway.model import Code, Decision, Effect, JsonObject, Obligation, Point
-from gateway.policy import Pdp, inputs, obligations
+from gateway.model import Code, Decision, Demand, Effect, JsonObject, Obligation, Point
+from gateway.policy import Pdp, demands, inputs, obligations
 
 MAY_GIVE = frozenset({Code.POLICY_DENIED, Code.SEMANTIC, Code.CONTEXT, Code.RATE, Code.BUDGET, Code.RESULT_WITHHELD})
 """The codes a rule may give its refusal; every other one is the gateway's own."""
@@ -32,6 +32,7 @@ class Verdict:
     reasons: tuple[str, ...]
     would_pass: str
     obligations: tuple[Obligation, ...]
+    demands: tuple[Demand, ...] = ()
 
 
 async def decide(pdp: Pdp, point: Point, document: JsonObject, *, id: str) -> Decision:  # noqa: A002 - a decision's id
@@ -59,6 +60,7 @@ async def decide(pdp: Pdp, point: Point, document: JsonObject, *, id: str) -> De
         pdp.engine,
         encoded,
         (perf_counter_ns() - started) // 1000,
+        verdict.demands,
     )
 
 
@@ -92,7 +94,8 @@ def verdict_of(point: Point, raw: Any) -> Verdict:
         return Verdict(effect, None, reasons, "", obligations.fold(point, stated) if stated else ())
     if effect is Effect.REQUIRE_APPROVAL:
         folded = obligations.fold(point, stated) if stated else ()
-        return Verdict(effect, Code.APPROVAL_REQUIRED, reasons, _would_pass(members), folded)
+        wanted = demands.of(members)
+        return Verdict(effect, Code.APPROVAL_REQUIRED, reasons, _would_pass(members), folded, wanted)
     given = Code.NO_RULE if code else _code(point, members)
     return Verdict(effect, given, reasons, _would_pass(members), ())
 

@@ -51,8 +51,8 @@ def for_call(proposal: Proposal, facts: Facts) -> JsonObject:
         "typed": {pointer: _typed(value) for pointer, value in proposal.typed.items()} if proposal.typed else {},
         "session": {"labels": facts.labels, "writes": facts.writes, "sources": facts.sources},
         "task": {"id": call.task, "runs": facts.task_runs},
-        "state": {},
-        "budget": {},
+        "state": facts.state,
+        "budget": facts.budget,
         "checks": [_check(check) for check in proposal.checks] if proposal.checks else [],
     }
     if call.kind != Kind.TOOL:
@@ -116,6 +116,20 @@ def for_result(
         "findings": [{"kind": kind, "where": where[:LONGEST_POINTER]} for kind, where in findings],
     }
     return document
+
+
+def for_execute(proposal: Proposal, facts: Facts, approval: JsonObject) -> JsonObject:
+    """The document of `execute`: that of the call with what is known now, and what people agreed to."""
+    document = for_call(proposal, facts)
+    document["point"] = "execute"
+    document["approval"] = {**approval, "requester": document["principal"]}
+    return document
+
+
+def for_approve(judged: JsonObject, approver: Principal, time: str, approval: JsonObject) -> JsonObject:
+    """The document of `approve`: what was judged when it was asked, with who answers in the place of who asked."""
+    asked = {**approval, "requester": judged["principal"]}
+    return {**judged, "point": "approve", "time": time, "principal": _principal(approver), "approval": asked}
 
 
 def for_list(

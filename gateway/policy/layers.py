@@ -16,7 +16,9 @@ from gateway.policy.syntax import Module, Rule
 SETS = {
     Point.LIST: ("hide",),
     Point.CALL: ("deny", "require_approval", "allow", "obligations"),
+    Point.EXECUTE: ("deny",),
     Point.RESULT: ("deny", "require_approval", "allow", "obligations"),
+    Point.APPROVE: ("deny", "allow"),
 }
 """What a file may add to at each point."""
 ROOT = "bascule"

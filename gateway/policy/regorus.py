@@ -16,7 +16,7 @@ from gateway.model import JsonObject, Point
 from gateway.policy import reads, syntax
 from gateway.policy.bundle import Bundle, compiled
 
-LONGEST_NS = {Point.LIST: 1_000_000_000, Point.CALL: 50_000_000, Point.RESULT: 50_000_000}
+LONGEST_NS = {point: 1_000_000_000 if point is Point.LIST else 50_000_000 for point in Point}
 """An evaluation that took longer is refused after the fact: nothing can stop it before.
 `list` sees thousands of tools at once, is asked rarely and decides nothing that `call` does not."""
 KEPT = 4_096

@@ -9,28 +9,31 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.kinds import Kind
 from gateway.model import JsonObject, Redaction
-from gateway.screening import credentials, strings
+from gateway.screening import credentials, shapes, strings
 from gateway.screening.screen import MOST
+from gateway.screening.shapes import REDACTED
 from gateway.screening.strings import Finding
 
-REDACTED = "[redacted]"
-_BLOCK = {"type": "text", "text": REDACTED}
 
-
-def redact(result: JsonObject, redaction: Redaction, findings: tuple[Finding, ...]) -> JsonObject:
+def redact(
+    result: JsonObject, redaction: Redaction, findings: tuple[Finding, ...], *, kind: str = Kind.TOOL
+) -> JsonObject:
     """The result without what `redaction` names; the same object where it names nothing that is there.
 
-    Its kinds are those of findings, the names of the checks (`secrets`, `hidden_text`), or `*` for all.
+    Its kinds are those of findings, the names of the checks (`secrets`, `hidden_text`), or `*` for all. `kind` is
+    that of the call: what is left is a result of its method.
     """
+    left = result
     for pointer in redaction.pointers:
-        if not pointer.startswith("/"):  # the whole result, or no pointer at all
-            return {"content": [dict(_BLOCK)]}
-        result = _without(result, [strings.unescaped(token) for token in pointer.split("/")[1:]])
+        if not pointer.strip("/") or not pointer.startswith("/"):  # the whole result, or no pointer at all
+            return shapes.whole(kind)
+        left = _without(left, [strings.unescaped(token) for token in pointer.split("/")[1:]])
     kinds = frozenset(redaction.kinds)
     if kinds and findings:
-        result = _without_kinds(result, kinds, findings)
-    return _mended(result) if redaction.pointers else result
+        left = _without_kinds(left, kinds, findings)
+    return result if left is result else shapes.mended(left, kind)
 
 
 def _without_kinds(result: JsonObject, kinds: frozenset[str], findings: tuple[Finding, ...]) -> JsonObject:
@@ -43,19 +46,6 @@ def _without_kinds(result: JsonObject, kinds: frozenset[str], findings: tuple[Fi
     cleaned = _cleaned(result, chosen, under=False)  # the screen stopped counting there: look at every string again
     assert isinstance(cleaned, dict)
     return cleaned
-
-
-def _mended(result: JsonObject) -> JsonObject:
-    """The result as the protocol allows it, where a pointer took away more than a value."""
-    content = result.get("content")
-    if content is REDACTED:
-        result["content"] = [dict(_BLOCK)]
-    elif isinstance(content, list) and any(block is REDACTED for block in content):
-        result["content"] = [dict(_BLOCK) if block is REDACTED else block for block in content]
-    for key in ("structuredContent", "_meta"):
-        if result.get(key) is REDACTED:
-            del result[key]
-    return result
 
 
 def _without(value: Any, tokens: list[str]) -> Any:

@@ -6,21 +6,20 @@ No driver and no tree here: a batch arrives with its hashes computed.
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from gateway.errors import BasculeError
-from gateway.model import RunState, SessionSeen, Write
 from gateway.storage.wanted import Wanted
-
-EXPECTED = {
-    RunState.FROZEN: (RunState.INTENDED, RunState.INTENDED),
-    RunState.ENDED: (RunState.INTENDED, RunState.FROZEN),
-}
-"""The states a run may be in when it goes to the key's state. Nothing goes back to `intended`."""
+from gateway.writes import SessionSeen, Write
 
 
 class Conflict(BasculeError):
     """A write whose own condition does not hold, such as ending a run that is not open. Nothing of it is stored."""
+
+    def __init__(self, why: str, kind: type[Any]) -> None:
+        super().__init__(why)
+        self.kind = kind
+        """Of the write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +80,8 @@ class RunRow(NamedTuple):
     settled: int | None
     opened: int
     ended: int | None
+    asked: int | None = None
+    """The leaf of the request, of a run that waited for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +165,9 @@ class Reader(Protocol):
 
     def bundle(self, digest: str) -> bytes | None: ...
     def bundles(self) -> Iterator[tuple[str, bytes]]: ...
+    def select(self, statement: str, *values: object) -> Iterator[Any]:
+        """What a statement of `storage/tables` finds: no other module has SQL."""
+
     def close(self) -> None: ...
 
 
@@ -180,8 +184,8 @@ class Database(Protocol):
     def commit(self) -> None:
         """Makes what was staged durable before it returns. Waits for the disk: never on the loop."""
 
-    def conflicting(self, items: Sequence[Sequence[Write]]) -> set[int]:
-        """Which of the items would not apply, tried in order, each whole or not at all. Stores nothing."""
+    def conflicting(self, items: Sequence[Sequence[Write]]) -> dict[int, Conflict]:
+        """Which of the items would not apply and why, tried in order, each whole or not at all. Stores nothing."""
 
     def expire(self, now: int, limit: int) -> int:
         """Erases at most `limit` payloads that are past their time and whose run has ended. Waits for the disk.

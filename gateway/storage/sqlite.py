@@ -5,17 +5,18 @@ Not a place for rules: what a batch holds was decided before it came here.
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from gateway.errors import ConfigError, Fatal, LogUnavailable, Unreadable
-from gateway.model import BundleStored, RunEnded, RunOpened, RunRefused, SessionSeen, Write
-from gateway.storage.database import EXPECTED, Batch, Conflict, Head, Payload, RunRow, Tile, TreeRow
+from gateway.storage.database import Batch, Conflict, Head, Payload, RunRow, Tile, TreeRow
+from gateway.storage.tables import WRITES, approvals
+from gateway.storage.tables.sessions import unpack
+from gateway.storage.tables.statement import Row
 from gateway.storage.wanted import Wanted, condition
+from gateway.writes import SessionSeen, Write
 
 MIGRATIONS = sorted((Path(__file__).parent / "migrations").glob("[0-9]*.sql"))
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -43,6 +44,7 @@ HEAD = "INSERT OR REPLACE INTO heads (size, at, note) VALUES (?, ?, ?)"
 EXPIRE = """DELETE FROM payloads WHERE leaf IN (
   SELECT leaf FROM payloads WHERE expires <= ? AND leaf NOT IN (
     SELECT intent FROM runs WHERE state != 'ended' AND intent IS NOT NULL
+    UNION ALL SELECT asked FROM runs WHERE state != 'ended' AND asked IS NOT NULL
     UNION ALL SELECT settled FROM runs WHERE state != 'ended' AND settled IS NOT NULL) LIMIT ?)
   RETURNING leaf"""
 FORGET = """UPDATE runs SET principal = '', tenant = '', task = '',
@@ -50,71 +52,12 @@ FORGET = """UPDATE runs SET principal = '', tenant = '', task = '',
   tool = iif(intent IS NULL AND said.tool IS NULL, '', runs.tool)
   FROM (SELECT idx, json_extract(CAST(record AS TEXT), '$.run') AS run,
     json_extract(CAST(record AS TEXT), '$.tool') AS tool FROM leaves WHERE idx = ?) AS said
-  WHERE runs.run = said.run AND coalesce(runs.intent, runs.settled) = said.idx"""
+  WHERE runs.run = said.run AND coalesce(runs.asked, runs.intent, runs.settled) = said.idx"""
 IDLE = """DELETE FROM sessions WHERE seen <= (
   SELECT 1000000 * strftime('%s', substr(ts, 1, 19)) + substr(ts, 21, 6)
   FROM (SELECT json_extract(CAST(record AS TEXT), '$.ts') AS ts FROM leaves WHERE idx = ?))"""
 SHAPE = "SELECT name, sql FROM sqlite_master WHERE type IN ('table', 'index') AND sql IS NOT NULL"
-RUN = "run, task, principal, tenant, upstream, tool, state, ending, code, intent, settled, opened, ended"
-
-Row = tuple[object, ...]
-
-
-def _opened(leaf: int, at: int, write: RunOpened) -> Row:
-    return (write.run, write.task, write.principal, write.tenant, write.upstream, write.tool, leaf, at)
-
-
-def _refused(leaf: int, at: int, write: RunRefused) -> Row:
-    return (
-        write.run, write.task, write.principal, write.tenant, write.upstream, write.tool, write.code, leaf, at, at,
-    )  # fmt: skip
-
-
-def _ended(leaf: int, at: int, write: RunEnded) -> Row:
-    first, second = EXPECTED.get(write.state, ("", ""))
-    return (write.state, write.ending, write.code, leaf, at, write.run, first, second)
-
-
-def _pack(names: tuple[str, ...]) -> str:
-    return orjson.dumps(names).decode()
-
-
-def _unpack(packed: str) -> tuple[str, ...]:
-    return tuple(orjson.loads(packed))
-
-
-def _seen(_leaf: int, at: int, write: SessionSeen) -> Row:
-    return (write.session, _pack(write.labels), write.writes, _pack(write.sources), write.runs, at)
-
-
-def _bundle(_leaf: int, _at: int, write: BundleStored) -> Row:
-    return (write.digest, write.content)
-
-
-WRITES: dict[type[Any], tuple[str, Callable[[int, int, Any], Row]]] = {
-    RunOpened: (
-        "INSERT INTO runs (run, task, principal, tenant, upstream, tool, state, ending, code, intent, opened) "
-        "VALUES (?, ?, ?, ?, ?, ?, 'intended', '', '', ?, ?)",
-        _opened,
-    ),
-    RunRefused: (
-        "INSERT INTO runs (run, task, principal, tenant, upstream, tool, state, ending, code, settled, opened, ended) "
-        "VALUES (?, ?, ?, ?, ?, ?, 'ended', 'refused', ?, ?, ?, ?)",
-        _refused,
-    ),
-    RunEnded: (
-        "UPDATE runs SET state = ?, ending = ?, code = ?, settled = ?, ended = ? WHERE run = ? AND state IN (?, ?)",
-        _ended,
-    ),
-    SessionSeen: (
-        "INSERT INTO sessions (session, labels, writes, sources, runs, seen) VALUES (?, ?, ?, ?, ?, ?) "
-        "ON CONFLICT (session) DO UPDATE SET labels = excluded.labels, writes = excluded.writes, "
-        "sources = excluded.sources, runs = excluded.runs, seen = excluded.seen",
-        _seen,
-    ),
-    BundleStored: ("INSERT OR IGNORE INTO bundles (digest, content) VALUES (?, ?)", _bundle),
-}
-"""Each kind of write: its statement, and its row. In a batch the kinds are applied in this order."""
+RUN = "run, task, principal, tenant, upstream, tool, state, ending, code, intent, settled, opened, ended, asked"
 
 
 class SqliteDatabase:
@@ -156,8 +99,8 @@ class SqliteDatabase:
         except sqlite3.Error as error:
             raise LogUnavailable(f"commit: {error}") from error
 
-    def conflicting(self, items: Sequence[Sequence[Write]]) -> set[int]:
-        found: set[int] = set()
+    def conflicting(self, items: Sequence[Sequence[Write]]) -> dict[int, Conflict]:
+        found: dict[int, Conflict] = {}
         connection = self._connection
         try:
             connection.execute("BEGIN IMMEDIATE")
@@ -165,8 +108,8 @@ class SqliteDatabase:
                 connection.execute("SAVEPOINT item")
                 try:
                     _apply(connection, [(0, 0, write) for write in writes])
-                except Conflict:
-                    found.add(place)
+                except Conflict as conflict:
+                    found[place] = conflict
                     connection.execute("ROLLBACK TO item")
                 connection.execute("RELEASE item")
             connection.execute("ROLLBACK")
@@ -182,6 +125,8 @@ class SqliteDatabase:
             # What the row says and the leaf does not is a copy of sealed values: it goes with them.
             connection.executemany(FORGET, gone)
             connection.executemany(IDLE, gone)
+            for statement in approvals.FORGET:
+                connection.executemany(statement, gone)
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             raise LogUnavailable(f"expiring payloads: {error}") from error
@@ -204,15 +149,16 @@ def _apply(connection: sqlite3.Connection, writes: Sequence[tuple[int, int, Writ
     rows: dict[type[Any], list[Row]] = {}
     for leaf, at, write in writes:
         kind = type(write)
-        rows.setdefault(kind, []).append(WRITES[kind][1](leaf, at, write))
-    try:
-        for kind, (statement, _) in WRITES.items():
-            if kind in rows:
-                changed = connection.executemany(statement, rows[kind]).rowcount
-                if kind is RunEnded and changed != len(rows[kind]):
-                    raise Conflict("a run to be ended is not open")
-    except sqlite3.IntegrityError as error:
-        raise Conflict("a run of this id exists already") from error
+        rows.setdefault(kind, []).append(WRITES[kind].row(leaf, at, write))
+    for kind, statement in WRITES.items():
+        if kind not in rows:
+            continue
+        try:
+            changed = connection.executemany(statement.sql, rows[kind]).rowcount
+        except sqlite3.IntegrityError as error:
+            raise Conflict("it exists already", kind) from error
+        if statement.unless and changed != len(rows[kind]):
+            raise Conflict(statement.unless, kind)
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -375,7 +321,7 @@ class SqliteReader:
         if row is None:
             return None
         name, labels, writes, sources, runs = row
-        return SessionSeen(name, _unpack(labels), writes, _unpack(sources), runs)
+        return SessionSeen(name, unpack(labels), writes, unpack(sources), runs)
 
     def bundle(self, digest: str) -> bytes | None:
         row = self._row("SELECT content FROM bundles WHERE digest = ?", digest)
@@ -383,6 +329,9 @@ class SqliteReader:
 
     def bundles(self) -> Iterator[tuple[str, bytes]]:
         return self._rows("SELECT digest, content FROM bundles ORDER BY digest")
+
+    def select(self, statement: str, *values: object) -> Iterator[Any]:
+        return self._rows(statement, *values)
 
     def close(self) -> None:
         self._connection.close()

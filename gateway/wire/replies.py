@@ -46,9 +46,10 @@ def fault(given: JsonObject, reason: str, *, kind: str, name: str) -> Reply | No
     return Reply(error=error)
 
 
-def unknown(reason: str) -> Reply:
+def unknown(reason: str, *, would_pass: str = "") -> Reply:
     """A hidden, foreign or missing name: the same bytes for all, so that no run id tells them apart."""
-    return Reply(error={"code": INVALID_PARAMS, "message": reason})
+    message = f"{reason}. It would pass with: {would_pass}." if would_pass else reason
+    return Reply(error={"code": INVALID_PARAMS, "message": message})
 
 
 def no_method() -> Reply:

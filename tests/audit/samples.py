@@ -9,8 +9,9 @@ from typing import Any
 from gateway.audit.ids import uuid7
 from gateway.audit.keys import Keys, create
 from gateway.audit.log import Log
-from gateway.model import BundleStored, Digest, Ending, Record, RunEnded, RunId, RunOpened, RunRefused, RunState, Write
+from gateway.model import Digest, Ending, Record, RunId, RunState
 from gateway.storage.sqlite import SqliteDatabase, SqliteReader
+from gateway.writes import BundleStored, RunEnded, RunOpened, RunRefused, Write
 
 ORIGIN = "test.example/log"
 CONTENT = b"package bascule.call"

@@ -9,9 +9,11 @@ import orjson
 import pytest
 
 from gateway.audit.verify import Report, verify
-from gateway.model import Ending, Record, RunRefused
+from gateway.model import Ending, Record
+from gateway.runs import states
 from gateway.storage.sqlite import SqliteReader
-from tests.audit.samples import BUNDLE, Store, boot, call, digest_of, ending, fill, run_id
+from gateway.writes import RunRefused
+from tests.audit.samples import BUNDLE, Store, boot, call, digest_of, fill, run_id
 
 # Of the log that `fill` makes: 0 boot, 1 refused, 2 and 3 a call that froze, 4 an open run, 5 on: calls.
 
@@ -98,7 +100,7 @@ def test_a_deleted_row_is_named(whole: Store, copy: sqlite3.Connection, which: s
 )
 def test_an_inserted_row_is_named(whole: Store, copy: sqlite3.Connection, intent: str, settled: str, what: str) -> None:
     copy.execute(
-        f"INSERT INTO runs VALUES ('r', 't', 'p', 'n', 'u', 'w', 'ended', 'done', '', {intent}, {settled}, 1, 2)"
+        f"INSERT INTO runs VALUES ('r', 't', 'p', 'n', 'u', 'w', 'ended', 'done', '', {intent}, {settled}, 1, 2, NULL)"
     )
     findings = check(whole, copy).findings
     assert {finding.where for finding in findings} == {"run r"}
@@ -164,7 +166,7 @@ def test_stand_ins_under_indices_of_no_leaf_do_not_hide_that_payloads_are_gone(
 
 @pytest.mark.parametrize("run", ["", "~~", "\x7f", "\u00e9"])
 def test_a_row_without_leaves_is_named_whatever_its_id(whole: Store, copy: sqlite3.Connection, run: str) -> None:
-    copy.execute("INSERT INTO runs VALUES (?, '', '', '', '', '', 'ended', '', '', NULL, NULL, 1, 2)", (run,))
+    copy.execute("INSERT INTO runs VALUES (?, '', '', '', '', '', 'ended', '', '', NULL, NULL, 1, 2, NULL)", (run,))
     assert [finding.where for finding in check(whole, copy).findings] == [f"run {run}"]
 
 
@@ -264,7 +266,7 @@ async def test_a_run_that_an_operator_resolved_is_whole(store: Store) -> None:
     log = store.open()
     await log.append(*boot())
     run = await call(log, Ending.UNKNOWN)
-    await log.append([Record("run.resolved", run, {"ending": "failed"})], [ending(run, Ending.FAILED)])
+    await log.append([Record("run.resolved", run, {"ending": "failed"})], [states.resolved(run, Ending.FAILED)])
     await log.close()
     reader = store.reader()
     assert verify(reader, store.keys.vkey, sealing=store.keys.sealing).findings == ()

@@ -14,9 +14,11 @@ from gateway.audit.merkle import leaf_hash
 from gateway.audit.tiles import Tree
 from gateway.audit.verify import verify
 from gateway.errors import Fatal, LogUnavailable
-from gateway.model import Ending, Record, RunId, SessionSeen
+from gateway.model import Ending, Record, RunId
+from gateway.runs import states
 from gateway.storage.database import Conflict
 from gateway.storage.sqlite import SqliteDatabase
+from gateway.writes import SessionSeen
 from tests.audit.faults import Faulty, Held
 from tests.audit.samples import (
     CONTENT,
@@ -185,15 +187,15 @@ async def test_an_item_whose_write_does_not_hold_fails_alone(store: Store) -> No
     ("before", "then", "holds"),
     [
         (Ending.UNKNOWN, Ending.DONE, True),
-        (Ending.UNKNOWN, Ending.UNKNOWN, False),
+        (Ending.UNKNOWN, Ending.FAILED, True),
         (Ending.DONE, Ending.UNKNOWN, False),
         (Ending.DONE, Ending.DONE, False),
     ],
 )
-async def test_a_run_ends_only_from_the_states_it_may(store: Store, before: Ending, then: Ending, holds: bool) -> None:
+async def test_only_a_frozen_run_is_resolved(store: Store, before: Ending, then: Ending, holds: bool) -> None:
     log = store.open()
     run = await call(log, before)
-    appending = log.append([Record("run.resolved", run, {"ending": then.value})], [ending(run, then)])
+    appending = log.append([Record("run.resolved", run, {"ending": then.value})], [states.resolved(run, then)])
     if holds:
         await appending
     else:

@@ -39,7 +39,9 @@ def refusal(folder: Path, files: dict[str, str], *, engine: str = "regorus") -> 
 def test_a_bundle_holds_the_entries_and_the_users_files_apart(tmp_path: Path) -> None:
     loaded = load(written(tmp_path, FILES))
     assert sorted(loaded.files) == [
+        "bascule/approve.rego",
         "bascule/call.rego",
+        "bascule/execute.rego",
         "bascule/list.rego",
         "bascule/result.rego",
         "policies/a.rego",

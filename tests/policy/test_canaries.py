@@ -28,7 +28,7 @@ BAD_RESULT = 'package bascule.result\n\ndecision := {"effect": "allow", "reasons
 async def test_the_canary_is_denied_under_a_policy_that_allows_everything(tmp_path: Path) -> None:
     evidence = await canaries.prove(Regorus(questions.loaded(tmp_path, questions.ALLOW_ALL)))
     assert "the reserved one was denied" in evidence
-    assert evidence.startswith("11 canaries on regorus/")
+    assert evidence.startswith("13 canaries on regorus/")
 
 
 async def test_the_starter_policy_is_proven() -> None:

@@ -124,9 +124,13 @@ def test_a_package_is_a_teams_by_its_name(package: str, team: tuple[Point, str] 
 
 
 REFUSED = [
-    ("package bascule\n", 1, "is no decision point; there are bascule.list, bascule.call, bascule.result"),
+    (
+        "package bascule\n",
+        1,
+        "is no decision point; there are bascule.list, bascule.call, bascule.execute, bascule.result",
+    ),
     ("package bascule.cal\n\nx := 1\n", 3, "is no decision point; did you mean bascule.call?"),
-    ("package bascule.zzzz\n\nx := 1\n", 3, "there are bascule.list, bascule.call, bascule.result"),
+    ("package bascule.zzzz\n\nx := 1\n", 3, "there are bascule.list, bascule.call, bascule.execute, bascule.result"),
     ("package bascule.call.notes.deep\n", 1, "is no team's: write bascule.call.TEAM"),
     ("package bascule.call.Notes\n", 1, "is no team's"),
     ("package bascule.call.deny\n", 1, "is no team's"),

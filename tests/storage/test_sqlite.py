@@ -8,20 +8,10 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import ConfigError, Fatal, LogUnavailable, Unreadable
-from gateway.model import (
-    BundleStored,
-    Digest,
-    Ending,
-    RunEnded,
-    RunId,
-    RunOpened,
-    RunRefused,
-    RunState,
-    SessionSeen,
-    Write,
-)
+from gateway.model import Digest, Ending, RunId, RunState
 from gateway.storage.database import Batch, Conflict, Head, Payload, Tile, TreeRow
 from gateway.storage.sqlite import MIGRATIONS, SqliteDatabase, SqliteReader
+from gateway.writes import BundleStored, RunEnded, RunOpened, RunRefused, SessionSeen, Write
 
 HASH = bytes(range(32))
 
@@ -150,7 +140,8 @@ def test_a_newer_head_may_take_the_place_of_an_older_one(database: SqliteDatabas
         [opened("r2"), opened("r2")],
         [ended("r1"), ended("r1")],
         [ended("r1"), ended("r1", RunState.FROZEN)],
-        [opened("r2"), RunEnded(RunId("r1"), RunState.INTENDED, Ending.DONE)],
+        [opened("r2"), RunEnded(RunId("r1"), RunState.ENDED, Ending.DONE, expected=())],
+        [RunEnded(RunId("r1"), RunState.ENDED, Ending.DONE, expected=(RunState.FROZEN,))],
         [RunRefused(RunId("r1"), "t", "a", "b", "c", "d", "NO_RULE")],
     ],
 )
@@ -172,7 +163,8 @@ def test_conflicting_items_are_found_in_order_and_nothing_is_stored(
     items: list[list[Write]] = [
         [ended("r1")], [ended("r1")], [opened("r2"), ended("r9")], [opened("r2")], [], [opened("r2")], [ended("r2")],
     ]  # fmt: skip
-    assert database.conflicting(items) == {1, 2, 5}
+    found = database.conflicting(items)
+    assert {place: conflict.kind for place, conflict in found.items()} == {1: RunEnded, 2: RunEnded, 5: RunOpened}
     assert [(row.run, row.state) for row in reader.runs(limit=9)] == [("r1", "intended")]
 
 

@@ -1,0 +1,1 @@
+"""Approvals: what people are asked, what they sign, and who waits for it."""

@@ -1,0 +1,132 @@
+"""What is stored together with a record: each noun one change of state, applied in the record's own transaction.
+
+A write whose condition does not hold (a run that is not open, a budget that is spent) makes its whole item a conflict.
+"""
+
+from dataclasses import dataclass
+
+from gateway.model import Demand, Digest, Ending, RunId, RunState
+
+
+@dataclass(frozen=True, slots=True)
+class RunOpened:
+    """Write: a run whose intent is being recorded."""
+
+    run: RunId
+    task: str
+    principal: str
+    tenant: str
+    upstream: str
+    tool: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """Write: the run's ending; applies only to a run in one of the states `expected` (`runs.states` makes it)."""
+
+    run: RunId
+    state: RunState
+    ending: Ending
+    code: str = ""
+    expected: tuple[RunState, ...] = (RunState.INTENDED,)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRefused:
+    """Write: a run that ended where it began."""
+
+    run: RunId
+    task: str
+    principal: str
+    tenant: str
+    upstream: str
+    tool: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSeen:
+    """Write: what a session has read and done: a restart does not wash it clean."""
+
+    session: str
+    labels: tuple[str, ...]
+    writes: int
+    sources: tuple[str, ...]
+    runs: int
+
+
+@dataclass(frozen=True, slots=True)
+class BundleStored:
+    """Write: a policy bundle's bytes, under the digest that decisions name."""
+
+    digest: Digest
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RunWaiting:
+    """Write: a run that waits for people before its intent."""
+
+    run: RunId
+    task: str
+    principal: str
+    tenant: str
+    upstream: str
+    tool: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunResumed:
+    """Write: the intent of a run that waited; applies only to one that still does."""
+
+    run: RunId
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalOpened:
+    """Write: what people are asked. One proposal of one principal has at most one request that can be used."""
+
+    approval: str
+    run: RunId
+    tenant: str
+    requester: str
+    digest: str
+    upstream: str
+    tool: str
+    demands: tuple[Demand, ...]
+    expires: int
+    doc: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalAnswered:
+    """Write: what one person said; nobody answers twice."""
+
+    approval: str
+    approver: str
+    verdict: str
+    roles: tuple[str, ...]
+    signed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalMoved:
+    """Write: a request's next state; applies only in one of the states `expected`."""
+
+    approval: str
+    state: str
+    expected: tuple[str, ...]
+
+
+Write = (
+    RunOpened
+    | RunEnded
+    | RunRefused
+    | RunWaiting
+    | RunResumed
+    | SessionSeen
+    | BundleStored
+    | ApprovalOpened
+    | ApprovalAnswered
+    | ApprovalMoved
+)
