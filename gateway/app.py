@@ -22,6 +22,7 @@ from gateway import __version__, admin, approving, listing, making, pipeline, re
 from gateway.approvals.waiting import Requests
 from gateway.audit import keys, records
 from gateway.audit.log import Log
+from gateway.brakes import Brakes
 from gateway.config import Settings, load, text_of
 from gateway.errors import BasculeError, ConfigError, Fatal
 from gateway.facts import Sessions
@@ -104,6 +105,7 @@ def _together(settings: Settings, log: Log, archive: Archive, tasks: Tasks, secr
         tasks=tasks,
         seals=Seals(secret),
         requests=Requests(archive.reader, secret, time.time),
+        brakes=Brakes(archive.reader, time.time),
     )
 
 

@@ -13,6 +13,7 @@ from gateway.model import (
     Check,
     Code,
     Decision,
+    Demand,
     Effect,
     Grant,
     Limits,
@@ -31,8 +32,9 @@ async def judge(proposal: Proposal, gw: Gateway) -> tuple[Proposal, Decision]:
     """Schema, typed values, facts, Rego: the first refusal wins.
 
     Raises:
-        Refused: SCHEMA, SEMANTIC, POLICY_ENGINE. What the policy itself says is in the decision.
+        Refused: BRAKED, SCHEMA, SEMANTIC, POLICY_ENGINE. What the policy itself says is in the decision.
     """
+    asks = await gw.brakes.press(proposal)
     if proposal.call.kind == Kind.TOOL:  # nothing else declares what it takes
         schema.check_arguments(proposal.pin, proposal.call.arguments)
     semantics: Refused | None = None
@@ -47,7 +49,20 @@ async def judge(proposal: Proposal, gw: Gateway) -> tuple[Proposal, Decision]:
     decision = await decide(gw.pdp, Point.CALL, inputs.for_call(proposal, known), id=uuid7())
     if semantics is not None and decision.effect is Effect.ALLOW:
         decision = replace(decision, effect=Effect.DENY, code=semantics.code, reasons=(semantics.reason,))
+    if asks:
+        decision = _questioned(decision, proposal)
     return proposal, decision
+
+
+def _questioned(decision: Decision, proposal: Proposal) -> Decision:
+    """What the policy allows, where an operator wants a person to agree to each call."""
+    if proposal.pin.mode is Mode.SHADOW:  # which softens what policy asks for, and no brake
+        raise Refused(Code.BRAKED, "an operator wants a person to agree to calls like this one, and this is shadow")
+    if decision.effect is not Effect.ALLOW:
+        return decision
+    why = (*decision.reasons, "an operator wants a person to agree to calls like this one")
+    asked = replace(decision, effect=Effect.REQUIRE_APPROVAL, code=Code.APPROVAL_REQUIRED, reasons=why)
+    return replace(asked, demands=decision.demands or (Demand(),))
 
 
 def authorize(proposal: Proposal, decision: Decision, gw: Gateway, standing: Standing | None = None) -> Grant:

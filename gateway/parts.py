@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from gateway.approvals.waiting import Requests
 from gateway.audit.log import Log
+from gateway.brakes import Brakes
 from gateway.channel import About
 from gateway.config import Settings
 from gateway.errors import Failed, Refused
@@ -148,6 +149,8 @@ class Gateway:
     """Makes and opens the request states of calls that wait for a client's answer."""
     requests: Requests
     """What waits for people."""
+    brakes: Brakes
+    """What operators have slowed, question or stopped."""
     parking: Parking = field(default_factory=Parking)
     """What waits upstream for such an answer."""
     hub: Hub = field(default_factory=Hub)

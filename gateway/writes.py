@@ -118,6 +118,25 @@ class ApprovalMoved:
     expected: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class BrakeSet:
+    """Write: what an operator has slowed, questions or stopped; `until` is a Unix second, 0 for ever."""
+
+    subject: str
+    level: str
+    seconds: int
+    until: int
+    reason: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class BrakeReleased:
+    """Write: a brake that is no longer set; applies only to one that is."""
+
+    subject: str
+
+
 Write = (
     RunOpened
     | RunEnded
@@ -129,4 +148,6 @@ Write = (
     | ApprovalOpened
     | ApprovalAnswered
     | ApprovalMoved
+    | BrakeSet
+    | BrakeReleased
 )

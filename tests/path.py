@@ -14,6 +14,7 @@ from gateway import pipeline
 from gateway.approvals.waiting import Requests
 from gateway.audit import keys, seal
 from gateway.audit.log import Log
+from gateway.brakes import Brakes
 from gateway.channel import SILENT, About, Channel, Tell
 from gateway.config import Settings
 from gateway.executors.launcher import Grounds, Machine
@@ -176,6 +177,7 @@ async def data_path(folder: Path, policy: str = POLICY, terms: Terms | None = No
         tasks=tasks,
         seals=Seals(own.sealing),
         requests=Requests(reader, own.sealing, time.time),
+        brakes=Brakes(reader, time.time),
     )
     try:
         yield DataPath(gw, executor, database, own.sealing)

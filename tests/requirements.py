@@ -56,6 +56,11 @@ PROMISES: dict[str, str] = {
     "approval.exact": "design.md 7: an approval covers one exact proposal, once, until it expires",
     "approval.afresh": "design.md 7: what was agreed to is judged again on fresh facts before the effect",
     "approval.people": "surface.md: the right people, distinct, not who asked, signed where the user is shared",
+    "brake": "surface.md, Commands: an operator slows, questions or stops, from the next decision on, over restarts",
+    "approval.signature": "surface.md: a signature is good for one verdict on one request at one gateway",
+    "approval.shown": "design.md 7: what is not what its digest says is neither shown, signed nor answered",
+    "approval.harmless": "security.md: nothing in a request steers the approver's terminal",
+    "approval.terminal": "surface.md: passphrases come from the terminal alone",
     "approval.survives": "audit.md B: a request waits without a process, and a restart forgets none",
     # style.md
     "house.sizes": "style.md 7",

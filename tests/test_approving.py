@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
+import orjson
 import pytest
 
 from gateway import approving, listing, pipeline
@@ -23,6 +25,7 @@ from tests import nouns
 from tests.agreeing import APPROVE, OPERATOR, POLICY, Person, enroll, waiting
 from tests.path import MANIFEST, READS, DataPath, data_path
 
+SCHEMA = orjson.loads((Path(__file__).parents[1] / "docs" / "leaf.v1.json").read_bytes())
 ALICE, BOB = Person.enrolled("alice"), Person.enrolled("bob")
 
 
@@ -76,6 +79,15 @@ async def test_a_call_that_waits_is_recorded_and_told_to_come_back(asked: DataPa
     assert (row.state, row.intent) == ("waiting", None)
     assert asked.executor.calls == []
     intact(asked)
+
+
+async def test_every_record_of_an_approval_is_a_leaf_as_published(asked: DataPath) -> None:
+    await asked.write()
+    await ALICE.answers(asked.gw, await waiting(asked.gw))
+    await asked.write()
+    published = jsonschema_rs.validator_for(SCHEMA)
+    assert [leaf["kind"] for leaf in asked.leaves() if not published.is_valid(leaf)] == []
+    assert {"approval.requested", "approval.granted", "call.intent"} <= {leaf["kind"] for leaf in asked.leaves()}
 
 
 async def test_the_same_call_asks_nobody_twice_and_each_time_leaves_a_record(asked: DataPath) -> None:

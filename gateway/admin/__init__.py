@@ -4,6 +4,7 @@
 """
 
 from gateway.admin.approvals import approvals_answer, approvals_list, approvals_show
+from gateway.admin.brakes import brake_list, brake_release, brake_set
 from gateway.admin.drafts import manifest_draft
 from gateway.admin.health import doctor
 from gateway.admin.policies import (
@@ -48,6 +49,9 @@ __all__ = [
     "audit_show",
     "audit_tail",
     "audit_verify",
+    "brake_list",
+    "brake_release",
+    "brake_set",
     "doctor",
     "manifest_draft",
     "opened_log",
@@ -86,6 +90,9 @@ ACTIONS = (
     approvals_list,
     approvals_show,
     approvals_answer,
+    brake_list,
+    brake_set,
+    brake_release,
     doctor,
 )
 """The actions on the parts of a gateway."""

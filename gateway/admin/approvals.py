@@ -156,14 +156,10 @@ def _after(row: ApprovalRow, said: AnswerRow, gw: Gateway) -> str:
 
 def _records(row: ApprovalRow, said: AnswerRow, after: str, decision: Decision, sealed: JsonObject) -> list[Record]:
     run = RunId(row.run)
-    public = {
-        "approval": row.approval,
-        "signed": said.signed,
-        "complete": after != WAITING,
-        "decision": {"id": decision.id, "bundle": decision.bundle, "effect": decision.effect.value},
-    }
+    public = {"approval": row.approval, "signed": said.signed, "complete": after != WAITING}
+    kind = f"approval.{GRANTED if said.verdict == 'grant' else DENIED}"
     sealed = {"approver": said.approver, "digest": row.digest, **sealed}
-    kept = [records.event(f"approval.{GRANTED if said.verdict == 'grant' else DENIED}", public, run=run, sealed=sealed)]
+    kept = [records.answered(run, kind, decision, public, sealed)]
     if after == DENIED:
         kept.append(records.event("call.refused", {"code": Code.APPROVAL_DENIED.value}, run=run))
     return kept

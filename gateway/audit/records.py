@@ -71,7 +71,7 @@ def requested(run: RunId, proposal: Proposal, decision: Decision, *, approval: s
             "approval": approval,
             "expires": expires,
             "demands": demands,
-            "decision": _of_decision(decision, action="wait"),
+            "decision": _of_decision(decision, action="require_approval"),
             "checks": _of_checks(proposal.checks),
         },
         sealed={
@@ -80,6 +80,13 @@ def requested(run: RunId, proposal: Proposal, decision: Decision, *, approval: s
             "decision": _said(decision, obligations=True),
         },
     )
+
+
+def answered(run: RunId, kind: str, decision: Decision, public: Mapping[str, Any], sealed: JsonObject) -> Record:
+    """`approval.granted`, `approval.denied`: what one person said, and the decision of `approve` that let them."""
+    values = {name: orjson.dumps(value) for name, value in sealed.items()}
+    said = {**public, "decision": _of_decision(decision, action=decision.effect)}
+    return Record(kind=kind, run=run, public=said, sealed={**values, "input": decision.input})
 
 
 def refused(

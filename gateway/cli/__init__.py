@@ -20,15 +20,15 @@ def main() -> None:
         if (asked := shim.asked(sys.argv[2:])) is not None:
             sys.exit(shim.run(asked))
     from gateway.cli.commands import app
-    from gateway.cli.terminal import status_of
+    from gateway.cli.terminal import printable, status_of
     from gateway.errors import BasculeError
 
     try:
         app(prog_name="bascule")
     except BasculeError as problem:
-        print(f"bascule: {problem}", file=sys.stderr)
+        print(f"bascule: {printable(str(problem))}", file=sys.stderr)
         if detail := getattr(problem, "detail", ""):
-            print(f"  {detail}", file=sys.stderr)
+            print(f"  {printable(str(detail))}", file=sys.stderr)
         if would_pass := getattr(problem, "would_pass", ""):
-            print(f"  would pass: {would_pass}", file=sys.stderr)
+            print(f"  would pass: {printable(str(would_pass))}", file=sys.stderr)
         sys.exit(status_of(problem))

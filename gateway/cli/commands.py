@@ -2,7 +2,20 @@
 
 import typer
 
-from gateway.cli import approvals, audit, calls, manifest, policy, runs, scanning, serving, setup, upstream, wrapping
+from gateway.cli import (
+    approvals,
+    audit,
+    brake,
+    calls,
+    manifest,
+    policy,
+    runs,
+    scanning,
+    serving,
+    setup,
+    upstream,
+    wrapping,
+)
 
 app = typer.Typer(
     name="bascule",
@@ -32,6 +45,7 @@ GROUPS = (
     ("audit", audit.app),
     ("approvals", approvals.app),
     ("runs", runs.app),
+    ("brake", brake.app),
 )
 
 for command in COMMANDS:

@@ -61,6 +61,7 @@ def test_what_was_signed_verifies_under_the_key_that_signed_it() -> None:
     assert verified(public, statement(**STATED), sign(pem, PASSPHRASE, statement(**STATED)))
 
 
+@pytest.mark.promise("approval.signature")
 @pytest.mark.parametrize(
     ("member", "other"),
     [

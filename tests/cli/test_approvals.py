@@ -194,6 +194,7 @@ def test_a_signature_covers_exactly_what_was_shown(
     assert verified(public, stated, signature)
 
 
+@pytest.mark.promise("approval.shown")
 @pytest.mark.parametrize("words", [("--as", "ann"), ()])
 @pytest.mark.parametrize(
     "lie",
@@ -249,6 +250,7 @@ def test_a_question_cannot_be_forged_by_the_name_of_a_tool(
     assert all(question.isprintable() for question in questions)
 
 
+@pytest.mark.promise("approval.terminal")
 @pytest.mark.parametrize("words", [("--as", "ann", "--yes"), ("--as", "ann"), ()])
 def test_without_a_terminal_neither_question_nor_passphrase_is_passed_over(
     run: Run, gateway: Gateway, enrolled: str, nobody: None, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]

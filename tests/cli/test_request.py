@@ -123,6 +123,7 @@ def planted(value: Any, text: str) -> Any:
             return value
 
 
+@pytest.mark.promise("approval.harmless")
 def test_hostile_text_is_shown_harmless_wherever_it_stands() -> None:
     hostile = planted(found(), FORGED)
     hostile["asked"]["proposal"]["arguments"] = {FORGED: FORGED, "nested": [{FORGED: [FORGED]}]}

@@ -5,7 +5,7 @@ In a batch the kinds are applied in this order.
 
 from typing import Any
 
-from gateway.storage.tables import approvals, bundles, runs, sessions
+from gateway.storage.tables import approvals, brakes, bundles, runs, sessions
 from gateway.storage.tables.statement import Statement
 
 WRITES: dict[type[Any], Statement] = {
@@ -13,4 +13,5 @@ WRITES: dict[type[Any], Statement] = {
     **runs.WRITES,
     **sessions.WRITES,
     **bundles.WRITES,
+    **brakes.WRITES,
 }
