@@ -7,7 +7,7 @@ import asyncio
 import logging
 import random
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,6 +28,9 @@ ENDING_SECONDS = 5.0
 """How long an earlier feed may take to withdraw what it asked, before the next one begins."""
 NOT_OFFERED_SECONDS = 600.0
 """An upstream that refuses a feed outright, as one does that offers no such thing, is asked again after these."""
+MOST_VISITS = 10_000
+VISIT_SECONDS = 600.0
+"""How long it is remembered who was sent to an address."""
 
 Start = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 
@@ -95,6 +98,8 @@ class Listener:
     held: dict[str, Held] = field(default_factory=dict)
     asking: set[str] = field(default_factory=set)
     """URIs that are being judged for the first time."""
+    awaited: dict[str, asyncio.TimerHandle | None] = field(default_factory=dict)
+    """URIs of before a rest until they are held again or refused, with the timer of the next try."""
     ready: bool = False
     """Whether its opening is over: nothing is told before."""
     behind: bool = False
@@ -155,6 +160,7 @@ class Feed:
         "holders",
         "key",
         "listening",
+        "refused",
     )
 
     def __init__(self, key: FeedKey, heard: "Heard", again: "Again", start: Start) -> None:
@@ -163,6 +169,8 @@ class Feed:
         """URI to who holds it."""
         self.listening = asyncio.Event()
         """Whether the upstream tells of all that is wanted now, or will not for the moment."""
+        self.refused: frozenset[str] = frozenset()
+        """URIs of which its upstream will not tell, as far as it said so."""
         self._executor: Executor | None = None
         self._task: asyncio.Task[None] | None = None
         self._retired: set[asyncio.Task[None]] = set()
@@ -271,6 +279,8 @@ class Feed:
         except Failed as failure:
             why = f"{failure.reason} ({failure.detail})"
             self._refused = failure.code is Code.UPSTREAM_INVALID and time.monotonic() - started < SETTLED_SECONDS
+            if self._refused and self._task is me:
+                self.refused = frozenset(self.holders)
         except Exception as fault:  # noqa: BLE001 - executor boundary: whatever it raises, its feed is opened again
             why = f"{type(fault).__name__}: {fault}"
         finally:
@@ -296,6 +306,8 @@ class Feed:
 
     def _tell(self, by: "asyncio.Task[None]", method: str, params: Any) -> None:
         if method == ACKNOWLEDGED:
+            if by is self._task:
+                self.refused = frozenset(params.get("refused", ()))
             self._settled(by)
         elif by is self._task or by in self._retired:
             self._heard(self, method, params)
@@ -303,6 +315,31 @@ class Feed:
 
 Heard = Callable[[Feed, str, Any], None]
 Again = Callable[[Feed, bool], None]
+
+
+class Visits:
+    """Addresses that clients were sent to: whom to tell that one is done with, by its upstream and the id it gave."""
+
+    __slots__ = ("_kept",)
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[str, str], tuple[str, str, float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def sent(self, upstream: str, ident: str, principal: str, session: str) -> None:
+        """A client was sent there; of two with one id, the later."""
+        now = time.monotonic()
+        self._kept.pop((upstream, ident), None)
+        while self._kept and (len(self._kept) >= MOST_VISITS or next(iter(self._kept.values()))[2] <= now):
+            self._kept.popitem(last=False)
+        self._kept[upstream, ident] = (principal, session, now + VISIT_SECONDS)
+
+    def done(self, upstream: str, ident: str) -> tuple[str, str] | None:
+        """Principal and session of who was sent there, once; None where nobody was, or too long ago."""
+        principal, session, until = self._kept.pop((upstream, ident), ("", "", 0.0))
+        return (principal, session) if time.monotonic() < until else None
 
 
 @dataclass(slots=True)
@@ -321,6 +358,7 @@ class Hub:
     """Upstream (all: the empty name) to its lists that are said to have changed, while that is looked into."""
     comparing: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while what is shown is compared, so that an older answer never follows a newer one."""
+    visits: Visits = field(default_factory=Visits)
     epoch: int = 0
     """Counts what an operator or a reload changed: each permit of before is given again."""
 

@@ -7,10 +7,11 @@ import asyncio
 
 from gateway.audit import records
 from gateway.errors import LogUnavailable
-from gateway.model import Code, Ending, Reply, RunId, RunState
+from gateway.model import Code, Ending, Reply, RunId
 from gateway.parts import Gateway
 from gateway.runs import states
 from gateway.storage.database import Conflict
+from gateway.storage.tables.runs import interrupted
 from gateway.wire import replies
 
 UNKNOWN = "the call ran and how it ended could not be established; do not repeat it before asking the operator"
@@ -18,10 +19,9 @@ UNKNOWN = "the call ran and how it ended could not be established; do not repeat
 
 async def recover(gw: Gateway) -> int:
     """At a start: every intent without an ending gets one, by the same records and writes as ever. How many."""
-    rows = gw.archive.reader.runs(limit=-1, unfinished=True)
-    unfinished = [RunId(row.run) for row in rows if row.state == RunState.INTENDED]
+    unfinished = interrupted(gw.archive.reader)
     for run in unfinished:
-        await _doubt(run, gw, "found at a start")
+        await _doubt(RunId(run), gw, "found at a start")
     return len(unfinished)
 
 

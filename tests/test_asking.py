@@ -189,6 +189,8 @@ async def test_an_address_to_visit_is_a_question_judged_and_screened_like_any_ot
     (shown,) = reply.error["data"]["elicitations"]
     assert (shown["url"], SECRET in repr(reply)) == ("https://example.org/", False)
     assert [leaf["about"] for leaf in path.leaves("call.intent") if "about" in leaf] == ["elicitation"]
+    sent = nouns.call(era=LEGACY)
+    assert path.gw.hub.visits.done("notes", "1") == (sent.principal.id, sent.session)
 
 
 @pytest.mark.promise("asking.judged")

@@ -7,8 +7,9 @@ another: nothing of it is passed on but which list, and which of the resources t
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final, NoReturn
 
 from gateway.channel import About, Tell
@@ -118,6 +119,16 @@ def wanted(about: About | None, uris: tuple[str, ...]) -> JsonObject:
     return found
 
 
+def _left_out(uris: tuple[str, ...], params: JsonObject) -> list[str]:
+    """Of these what an acknowledgement says is not told; one that says nothing leaves nothing out."""
+    filter_ = params.get("notifications")
+    if type(filter_) is not dict:
+        return []
+    accepted = filter_.get("resourceSubscriptions")
+    told = {one for one in accepted if type(one) is str} if type(accepted) is list else frozenset[str]()
+    return [uri for uri in uris if uri not in told]
+
+
 def _offers(about: About, name: str, feature: str) -> bool:
     offered: Any = about.capabilities.get(name)
     return type(offered) is dict and offered.get(feature) is True
@@ -131,6 +142,10 @@ class Listenings:
     def __init__(self, pool: Pool, feeds: Feeds, about: About | None, ident: Callable[[], str]) -> None:
         self._pool, self._feeds, self._about, self._ident = pool, feeds, about, ident
         self._refused = 0
+        self._unsettled = 1
+        """Requests that are neither acknowledged nor refused for good."""
+        self._without: list[str] = []
+        self._acknowledged = False
 
     async def run(self, feed: Feed) -> Failed:
         """Listen until cancelled; why, where the upstream refuses all of it.
@@ -138,7 +153,7 @@ class Listenings:
         Raises:
             Failed: it could not be asked, or what it told of ended.
         """
-        listening = Listening(self._pool, self._feeds, feed, self._ident())
+        listening = Listening(self._pool, self._feeds, feed, self._ident(), partial(self._accepted, feed))
         try:
             return await listening.run(wanted(self._about, feed.uris))
         except Failed as failed:
@@ -147,7 +162,9 @@ class Listenings:
             self._refused += 1
             if failed.fault.get("code") == METHOD_NOT_FOUND or self._refused > MOST_REFUSED or len(feed.uris) < 2:
                 logger.warning("updates of %s are not to be had: %s (%s)", feed.uris, failed.reason, failed.detail)
+                self._settled(feed, feed.uris)
                 return failed
+        self._unsettled += 1
         middle = len(feed.uris) // 2
         halves = [Feed(feed.owner, uris, feed.tell) for uris in (feed.uris[:middle], feed.uris[middle:])]
         both = [asyncio.ensure_future(self.run(half)) for half in halves]
@@ -158,12 +175,29 @@ class Listenings:
                 one.cancel()
             await asyncio.gather(*both, return_exceptions=True)
 
+    def _accepted(self, feed: Feed, without: Sequence[str]) -> None:
+        self._acknowledged = True
+        if without:
+            logger.warning("updates of %s are not to be had: the upstream leaves them out", without)
+        self._settled(feed, without)
+
+    def _settled(self, feed: Feed, without: Sequence[str]) -> None:
+        """One request is answered. With the last of them it is known what is told: unless all was refused, that is
+        acknowledged."""
+        self._without += without
+        self._unsettled -= 1
+        if self._acknowledged and not self._unsettled:
+            feed.tell(ACKNOWLEDGED, {"refused": self._without})
+
 
 class Listening:
     """One `subscriptions/listen` request: nothing counts before it is acknowledged, nor what bears another id."""
 
-    def __init__(self, pool: Pool, feeds: Feeds, feed: Feed, ident: str) -> None:
-        self._pool, self._feeds, self._feed, self._ident = pool, feeds, feed, ident
+    def __init__(
+        self, pool: Pool, feeds: Feeds, feed: Feed, ident: str, accepted: Callable[[Sequence[str]], object]
+    ) -> None:
+        """`accepted` is told what an acknowledgement leaves out."""
+        self._pool, self._feeds, self._feed, self._ident, self._accepted = pool, feeds, feed, ident, accepted
         self.acknowledged = False
         self._patience = asyncio.timeout(_ACKNOWLEDGED_SECONDS)
 
@@ -206,7 +240,7 @@ class Listening:
                 raise invalid("it tells before it acknowledges", unknown=False)
             self.acknowledged = True
             self._patience.reschedule(None)
-            self._feed.tell(ACKNOWLEDGED, {})
+            self._accepted(_left_out(self._feed.uris, params))
         elif method == UPDATED:
             self._feed.updated(params)
         elif method in LIST_CHANGED:

@@ -130,8 +130,8 @@ class Leg:
                 stream = session.listen()
                 if stream is not None:
                     await stream.opened()
-                await self._subscribe(session, feed.uris, subscribed)
-                feed.tell(ACKNOWLEDGED, {})
+                refused = await self._subscribe(session, feed.uris, subscribed)
+                feed.tell(ACKNOWLEDGED, {"refused": refused})
                 raise await asyncio.shield(session.over())
         finally:
             session.busy -= 1
@@ -226,24 +226,25 @@ class Leg:
             await session.ask(body, _LEVEL, self._limits.result_bytes, exchange)
         exchange.sent = False
 
-    async def _subscribe(self, session: Session, uris: tuple[str, ...], subscribed: list[str]) -> None:
-        """Subscribe to each. One that the upstream refuses fails nobody but itself.
+    async def _subscribe(self, session: Session, uris: tuple[str, ...], subscribed: list[str]) -> list[str]:
+        """Subscribe to each; what the upstream refuses. That fails nobody but itself.
 
         Raises:
             Failed: it refused all of them, or could not be asked.
         """
         if session.interests is None:
             session.interests = Interests(partial(self._about_uri, session))
-        refused = 0
+        refused: list[str] = []
         for uri in uris:
             subscribed.append(uri)  # also where nobody waits for the answer: it may be one all the same
             try:
                 await session.interests.hold(uri)
             except Failed as failed:
-                refused += 1
-                if failed.fault is None or refused == len(uris):
+                refused.append(uri)
+                if failed.fault is None or len(refused) == len(uris):
                     raise
                 logger.warning("updates of %s are not to be had: %s (%s)", uri, failed.reason, failed.detail)
+        return refused
 
     def _unsubscribe(self, session: Session, uri: str) -> None:
         assert session.interests is not None

@@ -25,8 +25,11 @@ from gateway.wire.mcp import (
 CLIENT: Final[JsonObject] = {"name": "bascule", "version": __version__}
 OUR_META: Final[JsonObject] = modern_meta(LATEST_MODERN, CLIENT, {})
 """The envelope of a request behind which nobody can be asked anything."""
-ASKABLE: Final = ("sampling", "elicitation", "roots", "extensions")
+ASKABLE: Final = ("sampling", "elicitation", "roots", "extensions", "experimental")
 """The client's capabilities that are its own to declare upstream; whatever else it names ends here."""
+ELICITED: Final = "notifications/elicitation/complete"
+"""2025-11-25: a person has done what the address was for that a client was sent to."""
+_LONGEST_ELICITED = 256
 
 SPOKEN_BY_BOTH: Final = frozenset(
     {INVALID_PARAMS, METHOD_NOT_FOUND, INTERNAL_ERROR, HEADER_MISMATCH, MISSING_CAPABILITY}
@@ -77,6 +80,12 @@ def declared(capabilities: JsonObject) -> JsonObject:
     if "listChanged" in kept.get("roots", ()):
         kept["roots"] = {key: value for key, value in kept["roots"].items() if key != "listChanged"}
     return kept
+
+
+def elicited(params: JsonObject) -> JsonObject | None:
+    """What is passed on of an elicitation that is complete; None where it names none."""
+    ident = params.get("elicitationId")
+    return {"elicitationId": ident} if type(ident) is str and 0 < len(ident) <= _LONGEST_ELICITED else None
 
 
 def meta_for(channel: Channel, meta: JsonObject, *, modern: bool, token: int | str | None) -> JsonObject:

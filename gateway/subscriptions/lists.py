@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from gateway import listing
 from gateway.errors import Refused
+from gateway.executors.messages import ELICITED
 from gateway.feeds import Feed, FeedKey, Listener
 from gateway.kinds import LIST_CHANGED, Listed
 from gateway.listing.fetching import STALE_SECONDS, known, ready
@@ -17,6 +18,8 @@ FIRST_SECONDS: Final = 0.1
 """So long a list that is said to have changed is left to change further."""
 FETCH_SECONDS: Final = 1.0
 """At most one fetch of an upstream's changed lists in this time."""
+ELICITS: Final = "2025-11-25"
+"""The one revision in which a client is told that an elicitation is complete."""
 ALL: Final = ""
 """In place of an upstream's name: what is shown may be another everywhere, and nothing is to be fetched."""
 EVERY: Final = frozenset(Listed)
@@ -36,9 +39,13 @@ def follow(upstream: str, gw: Gateway) -> None:
         gw.hub.opened(FeedKey(None, "", upstream), executor, partial(_heard, gw), partial(_again, gw), gw.tasks.start)
 
 
-def _heard(gw: Gateway, feed: Feed, method: str, _params: Any) -> None:
+def _heard(gw: Gateway, feed: Feed, method: str, params: Any) -> None:
     if lists := LIST_CHANGED.get(method):
         changed(feed.key.upstream, frozenset(lists), gw)
+    elif method == ELICITED and (whose := gw.hub.visits.done(feed.key.upstream, params.get("elicitationId"))):
+        for listener in tuple(gw.hub.listeners):
+            if (listener.principal.id, listener.session) == whose and listener.era == ELICITS:
+                listener.say(ELICITED, params)
 
 
 def _again(gw: Gateway, feed: Feed, _missed: bool) -> None:  # noqa: FBT001 - as a feed calls it

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from gateway.channel import Tell
@@ -26,6 +26,8 @@ class Wants:
 
     lists: frozenset[Listed] = frozenset()
     uris: tuple[str, ...] = ()
+    shown: Mapping[Listed, str] | None = field(default=None, hash=False)
+    """Where this goes on after a rest: digests of what was shown before it."""
 
 
 class Subscription:
@@ -38,8 +40,18 @@ class Subscription:
 
     @property
     def wants(self) -> Wants:
-        """What was accepted and still stands."""
-        return Wants(self._lists, tuple(self._listener.held))
+        """What was accepted and still stands, without resources of which their upstreams said that they do not tell."""
+        listener, hub = self._listener, self._gw.hub
+        return Wants(self._lists, tuple(uri for uri in listener.held if not updates.refused(listener, uri, hub)))
+
+    @property
+    def resting(self) -> Wants | None:
+        """What to open to go on with it after a rest; None while it is being changed."""
+        listener = self._listener
+        if listener.asking:
+            return None
+        uris = tuple(dict.fromkeys((*listener.held, *listener.awaited)))
+        return Wants(self._lists, uris, dict(listener.shown))
 
     async def add(self, uri: str) -> None:
         """Be told of updates of this resource too; the same again changes nothing.
@@ -54,6 +66,7 @@ class Subscription:
     def remove(self, uri: str) -> None:
         """Be told nothing of this resource any more; one that is not held changes nothing."""
         self._listener.asking.discard(uri)
+        updates.give_up(self._listener, uri)
         updates.drop(self._listener, uri, self._gw.hub)
 
     def close(self) -> None:
@@ -73,7 +86,8 @@ async def open_subscription(
 ) -> Subscription:
     """Begin to tell a caller what it wants to know and may know. Nothing is told before this returns.
 
-    An upstream that is down is no refusal: it is tried again until it is back.
+    An upstream that is down is no refusal: it is tried again until it is back. After a rest one of the URIs that is
+    no longer allowed is none either: it is left out.
 
     Raises:
         Refused: one of the URIs is not allowed, or there are too many.
@@ -88,9 +102,7 @@ async def open_subscription(
     hub.listeners[listener] = None
     hub.each[principal.id] += 1
     try:
-        for uri in wants.uris:
-            await updates.permit(listener, uri, gw)
-        await lists.begin(listener, gw)
+        await _wanted(listener, wants, gw)
     except BaseException:
         _close(listener, hub)
         raise
@@ -99,6 +111,18 @@ async def open_subscription(
         await _listening(listener, hub)
         asyncio.get_running_loop().call_soon(listener.begin)  # after whoever asked has gone on
     return Subscription(listener, wants.lists, gw)
+
+
+async def _wanted(listener: Listener, wants: Wants, gw: Gateway) -> None:
+    """Note what it is shown, and hold what is allowed; after a rest that is begun behind its back, once it is told."""
+    if wants.shown is None:
+        for uri in wants.uris:
+            await updates.permit(listener, uri, gw)
+        await lists.begin(listener, gw)
+        return
+    listener.shown |= wants.shown
+    listener.behind = True
+    listener.awaited = dict.fromkeys(wants.uris)
 
 
 async def _listening(listener: Listener, hub: Hub) -> None:
@@ -124,6 +148,8 @@ def _begin(listener: Listener, gw: Gateway) -> None:
     listener.ready = True
     for uri in listener.held:
         updates.join(listener, uri, gw)
+    if listener.awaited:
+        gw.tasks.start(updates.resume(listener, gw))
     if not listener.lists:
         return
     for upstream in listener.endpoint.upstreams:
@@ -142,6 +168,8 @@ def _close(listener: Listener, hub: Hub) -> None:
     del hub.listeners[listener]
     _one_less(hub.each, listener.principal.id)
     listener.asking.clear()
+    for uri in tuple(listener.awaited):
+        updates.give_up(listener, uri)
     for uri in tuple(listener.held):
         updates.drop(listener, uri, hub)
     if listener.ready and listener.lists:

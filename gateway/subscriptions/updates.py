@@ -52,6 +52,46 @@ async def permit(listener: Listener, uri: str, gw: Gateway) -> bool:
         listener.asking.discard(uri)
 
 
+async def resume(listener: Listener, gw: Gateway) -> None:
+    """After a rest: hold again what is still allowed, each for itself, and tell each once as updated, since what
+    was updated meanwhile was not told."""
+    for uri in tuple(listener.awaited):
+        await _resume(listener, uri, gw)
+
+
+async def _resume(listener: Listener, uri: str, gw: Gateway) -> None:
+    if uri not in listener.awaited:
+        return
+    try:
+        permitted = await permit(listener, uri, gw)
+    except Refused as refusal:
+        _log(listener, uri, refusal)
+        if uri in listener.awaited and refusal.code in _PASSING:
+            again = partial(_once_more, listener, uri, gw)
+            listener.awaited[uri] = asyncio.get_running_loop().call_later(NOT_NOW_SECONDS, again)
+        else:
+            listener.awaited.pop(uri, None)
+        return
+    listener.awaited.pop(uri, None)
+    if permitted:
+        join(listener, uri, gw)
+    _updated(listener, uri, gw)
+
+
+def _once_more(listener: Listener, uri: str, gw: Gateway) -> None:
+    gw.tasks.start(_resume(listener, uri, gw))
+
+
+def give_up(listener: Listener, uri: str) -> None:
+    """Await it no more; what is not awaited changes nothing."""
+    if (timer := listener.awaited.pop(uri, None)) is not None:
+        timer.cancel()
+
+
+def _log(listener: Listener, uri: str, refusal: Refused) -> None:
+    logger.warning("updates of %s to %s: %s (%s)", uri, listener.principal.id, refusal.reason, refusal.detail)
+
+
 def too_many() -> Refused:
     """More than one subscription may hold."""
     return Refused(Code.TOO_LARGE, f"a subscription holds at most {MOST_URIS} resources")
@@ -66,6 +106,12 @@ def join(listener: Listener, uri: str, gw: Gateway) -> None:
     key = FeedKey(listener.principal, listener.session, upstream)
     feed = gw.hub.opened(key, executor, partial(_heard, gw), partial(_again, gw), gw.tasks.start)
     feed.add(uri, listener)
+
+
+def refused(listener: Listener, uri: str, hub: Hub) -> bool:
+    """Whether the upstream of what is held said that it will not tell of it."""
+    feed = hub.feeds.get(FeedKey(listener.principal, listener.session, listener.held[uri].upstream))
+    return feed is not None and uri in feed.refused
 
 
 def drop(listener: Listener, uri: str, hub: Hub) -> None:
@@ -139,7 +185,7 @@ async def _renewed(listener: Listener, uri: str, held: Held, gw: Gateway) -> Non
     try:
         new = await _judged(listener, uri, gw)
     except Refused as refusal:
-        logger.warning("updates of %s to %s: %s (%s)", uri, listener.principal.id, refusal.reason, refusal.detail)
+        _log(listener, uri, refusal)
         if refusal.code in _PASSING:
             asyncio.get_running_loop().call_later(NOT_NOW_SECONDS, go_on)
         elif listener.held.get(uri) is held:

@@ -6,7 +6,7 @@ to is asked of the callables that `Behind` holds.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from gateway.kinds import METHODS, Kind, Listed
 from gateway.model import Call, Endpoint, JsonObject, Principal, Reply
 from gateway.subscriptions import Subscription, Wants
 from gateway.transports import methods
-from gateway.transports.answers import JSON, Answer, bad_params, unknown_method, unreadable
+from gateway.transports.answers import JSON, Answer, bad_params, of_fault, unknown_method, unreadable
 from gateway.transports.client import Client, Send
 from gateway.transports.requests import Request, channel_of, own_name
 from gateway.transports.sessions import Sessions
@@ -53,6 +53,7 @@ class Served:
     def __init__(self, behind: Behind, server: JsonObject, sessions: Sessions) -> None:
         self._behind, self._server, self._sessions = behind, server, sessions
         self._declared: dict[int, tuple[JsonObject, tuple[mcp.ParamHeader, ...]]] = {}
+        self._waking: set[asyncio.Task[None]] = set()
 
     async def discover(self, request: Request) -> Answer:
         """`server/discover`."""
@@ -82,6 +83,7 @@ class Served:
 
     async def ping(self, request: Request) -> Answer:
         """`ping`."""
+        self._wake(request)
         return self._result(request, {})
 
     async def set_level(self, request: Request) -> Answer:
@@ -90,6 +92,7 @@ class Served:
         if not level:
             bad_params("level must be a string")
         _known(request).log_level = level
+        self._wake(request)
         return self._result(request, {})
 
     async def subscribe(self, request: Request) -> Answer:
@@ -103,25 +106,46 @@ class Served:
     async def unsubscribe(self, request: Request) -> Answer:
         """`resources/unsubscribe`; what is not subscribed changes nothing."""
         uri, client = methods.uri(request.message.params), _known(request)
-        if client.subscription is not None:
-            client.subscription.remove(uri)
+        async with client.opening:
+            if client.subscription is not None:
+                client.subscription.remove(uri)
+            elif (opened := request.opened) is not None and (rests := opened.resting) is not None:
+                opened.resting = replace(rests, uris=tuple(one for one in rests.uris if one != uri))
+        self._wake(request)
         return self._result(request, {})
 
     async def watch(self, request: Request) -> None:
-        """Open a legacy client's one subscription, with the lists whose changes it was promised."""
-        client = _known(request)
+        """Open a legacy client's one subscription, with the lists whose changes it was promised, or the one it had
+        before a rest."""
+        client, session = _known(request), request.opened
         async with client.opening:
             if client.subscription is None and not client.ended:
+                rests = None if session is None else session.resting
                 opened = await self._behind.subscribe(
                     request.principal,
                     request.endpoint,
                     request.era,
                     request.transport,
                     request.session,
-                    Wants(client.lists),
+                    rests or Wants(client.lists),
                     partial(_told, _sender(request)),
                 )
                 client.keep(opened)
+                if session is not None:
+                    session.resting = None
+
+    def _wake(self, request: Request) -> None:
+        """The client is back: open again what rests. The request does not wait for that."""
+        if request.opened is not None and request.opened.resting is not None:
+            waking = asyncio.ensure_future(self._woken(request))
+            self._waking.add(waking)
+            waking.add_done_callback(self._waking.discard)
+
+    async def _woken(self, request: Request) -> None:
+        try:
+            await self.watch(request)
+        except Exception as fault:  # noqa: BLE001 - the transport's boundary: it rests until the client comes again
+            of_fault(fault, None)
 
     async def listen(self, request: Request) -> Answer:
         """`subscriptions/listen`: its answer goes on until the client, or we, end it."""
@@ -155,6 +179,7 @@ class Served:
         """Any of the lists, a page at a time."""
         params = request.message.params
         methods.no_round(params)
+        self._wake(request)
         what = methods.LISTS[request.message.method]
         items, cursor = await self._behind.listed(
             what, request.principal, request.endpoint, request.era, request.session, methods.cursor(params)
@@ -210,6 +235,7 @@ class Served:
         if client is None:
             return self._replied(request, asked, await self._behind.call(call, channel))
         client.begin(ident, channel)
+        self._wake(request)
         try:
             return self._replied(request, asked, await self._behind.call(call, channel))
         finally:

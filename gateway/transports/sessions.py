@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gateway.subscriptions import Wants
 from gateway.transports.client import Client
 from gateway.transports.streams import Pulse, Replay, Stream
 
@@ -19,7 +20,7 @@ Address = tuple[str | None, str | None]
 
 @dataclass(slots=True, eq=False)
 class Session:
-    """One handshake. Only `seen` and `standalone` ever change."""
+    """One handshake. What stands below `replay` changes."""
 
     id: str
     address: Address
@@ -28,6 +29,10 @@ class Session:
     seen: float
     standalone: Stream | None = None
     """The stream for what belongs to no request; it may wait for the client to come for it."""
+    unread: float | None = None
+    """Since when nobody reads any of its streams, as far as that was looked at."""
+    resting: Wants | None = None
+    """What its subscription was for that was closed because nobody came for it; its client is to have it again."""
 
     @property
     def in_use(self) -> bool:
@@ -39,6 +44,21 @@ class Session:
         if self.standalone is None:
             self.standalone = Stream(None, self.replay.pulse, self.replay)
         return self.standalone.send(message)
+
+    def rest(self, now: float, after_s: float) -> None:
+        """Close its subscription once its client was neither seen nor reading for a while: nobody ends a session
+        whose client was lost, and until it expires upstreams would go on telling it."""
+        if self.in_use:
+            self.unread = None
+            return
+        if self.unread is None:
+            self.unread = now
+        client = self.client
+        if client.subscription is None or client.opening.locked() or now - max(self.unread, self.seen) < after_s:
+            return
+        if (wants := client.subscription.resting) is not None:
+            client.subscription.close()
+            client.subscription, self.resting = None, wants
 
     def close(self) -> None:
         """End what goes on in it: streams, questions, its subscription, and what was called."""
@@ -53,9 +73,14 @@ class Sessions:
     """Open sessions by principal, so that nobody can find, end or crowd out another's."""
 
     def __init__(
-        self, *, idle_s: float = 3600.0, per_principal: int = 1024, clock: Callable[[], float] = time.monotonic
+        self,
+        *,
+        idle_s: float = 3600.0,
+        rest_s: float = 60.0,
+        per_principal: int = 1024,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._idle_s, self._per_principal, self._clock = idle_s, per_principal, clock
+        self._idle_s, self._rest_s, self._per_principal, self._clock = idle_s, rest_s, per_principal, clock
         self._open: dict[str, OrderedDict[str, Session]] = {}
         self.pulse = Pulse()
 
@@ -98,11 +123,14 @@ class Sessions:
         return True
 
     def sweep(self) -> None:
-        """End what idled too long, also of principals that never come again; called now and then."""
+        """End what idled too long, also of principals that never come again, and let rest what nobody comes for;
+        called about once a minute."""
         for principal, mine in tuple(self._open.items()):
-            self._expire(mine)
+            now = self._expire(mine)
             if not mine:
                 del self._open[principal]
+            for session in mine.values():
+                session.rest(now, self._rest_s)
 
     def _expire(self, mine: OrderedDict[str, Session]) -> float:
         """Forget what idled too long: the order of the table is the order of last use."""

@@ -10,6 +10,7 @@ from gateway.executors.messages import (
     Request,
     asked,
     declared,
+    elicited,
     error_code,
     legacy,
     meta_for,
@@ -100,8 +101,26 @@ def test_what_a_client_can_be_asked_is_declared_and_nothing_else_of_it() -> None
         "elicitation": {"form": {}, "url": {}},
         "roots": {"more": 1},
         "extensions": {"io.modelcontextprotocol/tasks": {}},
+        "experimental": {"x": {}},
     }
-    assert declared({"sampling": True, "roots": {}}) == {"roots": {}}
+    assert declared({"sampling": True, "roots": {}, "experimental": ["x"]}) == {"roots": {}}
+
+
+@pytest.mark.parametrize(
+    ("params", "told"),
+    [
+        ({"elicitationId": "1", "url": "https://example.org/", "_meta": {"a": 1}}, {"elicitationId": "1"}),
+        ({"elicitationId": "x" * 256}, {"elicitationId": "x" * 256}),
+        ({"elicitationId": "x" * 257}, None),
+        ({"elicitationId": ""}, None),
+        ({"elicitationId": 1}, None),
+        ({}, None),
+    ],
+)
+def test_of_a_complete_elicitation_its_id_is_passed_on_and_nothing_else(
+    params: JsonObject, told: JsonObject | None
+) -> None:
+    assert elicited(params) == told
 
 
 @pytest.mark.parametrize(

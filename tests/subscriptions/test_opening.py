@@ -6,7 +6,7 @@ import pytest
 
 from gateway import listing, subscriptions
 from gateway.errors import Failed, Refused
-from gateway.kinds import UPDATED, Listed
+from gateway.kinds import ACKNOWLEDGED, UPDATED, Listed
 from gateway.model import Code, Endpoint, Principal
 from gateway.subscriptions import MOST_EACH, Wants, opening
 from tests import nouns
@@ -258,3 +258,22 @@ async def test_an_opening_returns_once_its_upstreams_listen_and_what_came_meanwh
     assert told.methods == [UPDATED]
     opened.close()
     subscriptions.close(path.gw)
+
+
+@pytest.mark.parametrize(
+    ("fails", "accepted"),
+    [(None, ("a:1",)), (Failed(Code.UPSTREAM_INVALID, "no"), ()), (Failed(Code.UPSTREAM_UNAVAILABLE, "down"), None)],
+    ids=["one is left out", "all are refused", "down"],
+)
+async def test_what_its_upstream_refuses_is_not_accepted_and_what_is_down_is(
+    scene: Scene, fails: Failed | None, accepted: tuple[str, ...] | None
+) -> None:
+    scene.notes.fails = fails
+    subscription = await scene.open(frozenset(), "a:1", "a:2")
+    await scene.settle()
+    if fails is None:
+        scene.notes.last.tell(ACKNOWLEDGED, {"refused": ["a:2"]})
+    assert subscription.wants.uris == (("a:1", "a:2") if accepted is None else accepted)
+    resting = subscription.resting
+    assert resting is not None
+    assert resting.uris == ("a:1", "a:2")

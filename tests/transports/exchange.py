@@ -94,6 +94,12 @@ class Subscribed:
     closed: bool = False
     on_close: asyncio.Event = field(default_factory=asyncio.Event)
 
+    settled: bool = True
+
+    @property
+    def resting(self) -> Wants | None:
+        return Wants(self.wants.lists, self.wants.uris, {}) if self.settled else None
+
     async def add(self, uri: str) -> None:
         if uri.startswith("secret:"):
             raise Refused(Code.POLICY_DENIED, "not this one")

@@ -15,7 +15,7 @@ import re2
 from gateway.channel import SILENT
 from gateway.errors import Failed
 from gateway.executors.answer import Answer, invalid, parse, too_large
-from gateway.executors.messages import meta_for
+from gateway.executors.messages import ELICITED, meta_for
 from gateway.executors.stdio.lines import Cut, Lines
 from gateway.executors.stdio.notices import progress_of, severe_enough
 from gateway.executors.stdio.questions import Questions, id_of, invalid_request
@@ -45,6 +45,7 @@ _CHUNK = 1 << 18
 _FOR_GOOD = frozenset({"initialize", "server/discover"})
 """Requests that are never cancelled: "The initialize request MUST NOT be cancelled by clients"."""
 _OF_ANSWERS = frozenset({"result", "error"})
+_OF_NO_CALL = frozenset({UPDATED, ELICITED})
 _MESSAGES = (b"{", b"[")
 """What is meant as a message holds a caller's data, and is never kept for the log."""
 _FIRST_ID = re2.compile(rb'\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"id"\s*:\s*([0-9]{1,18})\s*[,}]')
@@ -257,7 +258,7 @@ class Conversation:
         if type(meta) is dict and type(ident := meta.get(META_SUBSCRIPTION)) is int:
             listening = self._listening.get(ident)
             return listening is not None and listening.heard is not None and listening.heard(method, params)
-        return (method in LIST_CHANGED or method == UPDATED) and self._heard(method, params)
+        return (method in LIST_CHANGED or method in _OF_NO_CALL) and self._heard(method, params)
 
     def _progressed(self, params: JsonObject) -> bool:
         token = params.get("progressToken")

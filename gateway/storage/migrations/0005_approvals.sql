@@ -30,3 +30,4 @@ CREATE TABLE answers (
   PRIMARY KEY (approval, approver)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX runs_asked ON runs (asked) WHERE asked IS NOT NULL;
+CREATE INDEX runs_interrupted ON runs (run) WHERE state = 'intended';

@@ -2,8 +2,14 @@
 
 from typing import Any
 
+from gateway.storage.database import Reader
 from gateway.storage.tables.statement import Row, Statement
 from gateway.writes import RunEnded, RunOpened, RunRefused
+
+
+def interrupted(reader: Reader) -> list[str]:
+    """Runs whose intent is durable and whose ending is not, oldest first."""
+    return [run for (run,) in reader.select("SELECT run FROM runs WHERE state = 'intended' ORDER BY run")]
 
 
 def _opened(leaf: int, at: int, write: RunOpened) -> Row:

@@ -6,6 +6,7 @@ import pytest
 
 from gateway.errors import Failed
 from gateway.executors.answer import Answer
+from gateway.executors.messages import ELICITED
 from gateway.executors.stdio.conversation import NOTICE_BYTES
 from gateway.kinds import LIST_CHANGED, LOGGED, PROGRESS, UPDATED
 from gateway.model import JsonObject
@@ -65,7 +66,7 @@ async def test_a_log_message_is_told_once_to_the_last_call_that_wants_it() -> No
 
 async def test_what_is_of_no_call_is_told_beside_and_the_rest_is_passed_over() -> None:
     async with talking() as talk:
-        told = [(method, {"uri": "x"}) for method in (*LIST_CHANGED, UPDATED)]
+        told = [(method, {"uri": "x"}) for method in (*LIST_CHANGED, UPDATED, ELICITED)]
         talk.sends(*({"method": method, "params": params} for method, params in told))
         talk.sends({"method": "notifications/x"}, {"method": 7}, {"method": UPDATED, "params": []})
         talk.sends({"method": UPDATED, "result": {}}, {"method": UPDATED, "jsonrpc": "1.0"})

@@ -8,6 +8,7 @@ import pytest
 from gateway.channel import About
 from gateway.errors import Failed
 from gateway.executors.answer import Answer
+from gateway.executors.messages import ELICITED
 from gateway.executors.stdio import topics as module
 from gateway.executors.stdio.topics import ACKNOWLEDGED, LISTS, Feed, Topics
 from gateway.executors.stdio.waiting import Envelope
@@ -125,6 +126,16 @@ async def test_lists_cost_the_legacy_era_nothing_and_keep_no_process() -> None:
     assert not process.topics.heard(TOOLS_CHANGED, {})
     assert process.asked == []
     assert listener.told == [(TOOLS_CHANGED, {})]
+
+
+async def test_a_complete_elicitation_is_told_to_whoever_hears_of_lists_without_what_stands_beside_its_id() -> None:
+    process, listener = Process(), Listener()
+    assert not process.topics.heard(ELICITED, {"elicitationId": "1"})
+    process.topics.join(LISTS, listener.feed)
+    assert process.topics.heard(ELICITED, {"elicitationId": "1", "more": 1})
+    assert not process.topics.heard(ELICITED, {"elicitationId": 1})
+    assert listener.told == [(ELICITED, {"elicitationId": "1"})]
+    process.topics.leave(listener.feed)
 
 
 @pytest.mark.parametrize(
