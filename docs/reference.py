@@ -227,6 +227,7 @@ def _parts(schema: JsonObject) -> Iterator[tuple[str, JsonObject]]:
         "listen": "Listen",
         "principals.NAME": "PrincipalSettings",
         "approvers.NAME": "ApproverSettings",
+        "notify.NAME": "NotifySettings",
         "upstreams.NAME": "UpstreamSettings",
         "upstreams.NAME.network": "NetworkSettings",
         "upstreams.NAME.oauth": "OAuthSettings",

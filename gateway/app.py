@@ -44,6 +44,7 @@ from gateway.transports.protocol import server_config
 from gateway.transports.served import Behind
 from gateway.transports.uses import Uses
 from gateway.transports.wrapped import GiveBack, Wraps, nothing
+from gateway.webhooks import Webhooks
 from gateway.writes import BundleStored
 
 UPKEEP_SECONDS = 60.0
@@ -141,6 +142,8 @@ class Serving:
         self.app = App(front, authenticator, gw.settings, ready=lambda: gw.log.available)
         self._made_of = {name: making.fingerprint(name, gw.settings) for name in gw.settings.upstreams}
         self.uses, self.lending = Uses(), Lending()
+        self._telling: list[asyncio.Task[None]] = []
+        self._tell(Webhooks(gw.settings.notify))
         self.wraps = Wraps(front, lambda: gw.settings, lambda name: self._endpoints.get((name, None)), self.lend)
 
     async def reload(self, *, operator: str) -> JsonObject:
@@ -153,15 +156,25 @@ class Serving:
         Registry(making.terms(settings), {}, stated, clock=time.time)  # raises what restating would
         pdp = await admin.sound(load_policy())
         opened = self._opened(self.lending.among(settings))
+        webhooks = None if settings.notify == gw.settings.notify else Webhooks(settings.notify)
         await gw.log.append([records.event("admin.reload", {}, sealed={"operator": operator})])
         swapped = await admin.put_in_force(pdp, gw, operator)
         # Point of no return: both records are durable, and nothing below fails.
         gw.load_policy = load_policy
         self._restate(self.lending.among(settings), opened, stated)  # a wrap may have come or gone meanwhile
+        if webhooks is not None:
+            self._tell(webhooks)
         self._endpoints = listing.endpoints(settings)
         self.app.configure(settings, Authenticator(settings, self.failures))
         subscriptions.reconcile(gw, self._endpoints.values())
         return {"upstreams": list(settings.upstreams), **swapped}
+
+    def _tell(self, webhooks: Webhooks) -> None:
+        """Tell these receivers, and only these, from now on."""
+        for task in self._telling:
+            task.cancel()
+        self._telling = [self.gw.tasks.start(one.run()) for one in webhooks.receivers]
+        self.gw.log.on_recorded = webhooks.recorded if webhooks.receivers else None
 
     async def lend(self, name: str, given: JsonObject, operator: str) -> GiveBack:
         """Make a command an upstream, at no address of its own, until each who has it gave it back."""

@@ -55,7 +55,7 @@ KeyPath = tuple[str | int, ...]
 DEPTH = 16
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
 _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
-_SECRETS_IN = frozenset({"env", "headers", "client_secret"})
+_SECRETS_IN = frozenset({"env", "headers", "client_secret", "secret"})
 
 
 @dataclass(frozen=True, slots=True)

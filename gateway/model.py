@@ -254,10 +254,6 @@ class Facts:
     writes: int = 0
     sources: tuple[str, ...] = ()
     task_runs: int = 0
-    state: JsonObject = field(default_factory=dict)
-    """Rows of the ledger that the tool's manifest names, by ledger (docs/ledger.md)."""
-    budget: JsonObject = field(default_factory=dict)
-    """Budgets that meter the proposal, by name (docs/budgets.md)."""
 
 
 @dataclass(frozen=True, slots=True)

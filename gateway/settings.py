@@ -96,6 +96,29 @@ class ApproverSettings(_Part):
     """The only tenant whose approvals are theirs to answer; every tenant's without."""
 
 
+Event = Literal[
+    "approval.requested",
+    "approval.granted",
+    "approval.denied",
+    "approval.expired",
+    "brake.set",
+    "brake.released",
+    "pin.drifted",
+    "run.unknown",
+]
+
+
+class NotifySettings(_Part):
+    """Who is told by signed webhooks (standardwebhooks.com), and of what."""
+
+    url: Url
+    """Where they are sent; redirects are not followed."""
+    secret: Secret = Field(min_length=1, repr=False)
+    """What they are signed with: `whsec_…`, as a reference. References as in `headers`."""
+    events: tuple[Event, ...] = ("approval.requested", "run.unknown")
+    """What is told. Only the public part of the record goes out."""
+
+
 class NetworkSettings(_Part):
     """What a confined server may reach."""
 
@@ -290,6 +313,8 @@ class Settings(_Part):
     """Who may ask, by name."""
     approvers: Mapping[PrincipalName, ApproverSettings] = Field(default_factory=dict, json_schema_extra=_CLOSED)
     """Who may answer approvals, by name."""
+    notify: Mapping[UpstreamName, NotifySettings] = Field(default_factory=dict, json_schema_extra=_CLOSED)
+    """Who is told of what waits or went wrong, by name."""
     insecure_local: bool = False
     """Whether a call without a token on loopback is the principal `local`."""
     upstreams: Mapping[UpstreamName, UpstreamSettings] = Field(default_factory=dict, json_schema_extra=_CLOSED)

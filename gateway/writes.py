@@ -3,9 +3,10 @@
 A write whose condition does not hold (a run that is not open, a budget that is spent) makes its whole item a conflict.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.model import Demand, Digest, Ending, RunId, RunState
+from gateway.model import Demand, Digest, Ending, Record, RunId, RunState
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,3 +152,11 @@ Write = (
     | BrakeSet
     | BrakeReleased
 )
+
+
+def placed(records: Sequence[Record], writes: Sequence[Write]) -> list[tuple[int, Write]]:
+    """Each write beside the first record of its run, an ending beside the last, or else beside the first of all."""
+    last: dict[object, int] = {record.run: place for place, record in enumerate(records)}
+    first: dict[object, int] = {records[place].run: place for place in reversed(range(len(records)))}
+    places = ((last if isinstance(write, RunEnded) else first, write) for write in writes)
+    return [(of.get(getattr(write, "run", None), 0), write) for of, write in places]

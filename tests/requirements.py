@@ -61,6 +61,7 @@ PROMISES: dict[str, str] = {
     "approval.shown": "design.md 7: what is not what its digest says is neither shown, signed nor answered",
     "approval.harmless": "security.md: nothing in a request steers the approver's terminal",
     "approval.terminal": "surface.md: passphrases come from the terminal alone",
+    "webhooks": "surface.md: whoever is configured is told, signed, of what is durable, and no call waits for it",
     "approval.survives": "audit.md B: a request waits without a process, and a restart forgets none",
     # style.md
     "house.sizes": "style.md 7",

@@ -19,7 +19,7 @@ from gateway.audit.thread import Thread
 from gateway.errors import Fatal, LogUnavailable, Unreadable
 from gateway.model import Record
 from gateway.storage.database import Batch, Conflict, Database, Head
-from gateway.writes import RunEnded, Write
+from gateway.writes import Write, placed
 
 SIGN_AFTER = 0.1
 """Seconds a durable leaf may wait for its signature; docs/decisions/0002-head-signing.md says why it may."""
@@ -98,6 +98,8 @@ class Log:
         self._known = note.verifier(keys.vkey)
         self._sealed, self._keep = sealed, keep_days * 86400
         self._sign_after, self._on_fatal = sign_after, on_fatal
+        self.on_recorded: Callable[[Sequence[Record]], None] | None = None
+        """Told of the records of each durable append; it may neither wait nor raise."""
         self._tree = tiles.Tree()
         self._head: Head | None = None
         self._queue: list[_Item] = []
@@ -132,11 +134,14 @@ class Log:
             raise ValueError("an append needs a record")
         if sum(len(sealed or b"") for *_, sealed in leaves) > LARGEST:
             raise ValueError("more than one append may hold")  # alone, before it could take a batch down with it
-        placed = [(0, write) for write in writes] if len(leaves) == 1 else _placed(records, writes)
-        item = _Item(leaves, placed, asyncio.get_running_loop().create_future())
+        beside = [(0, write) for write in writes] if len(leaves) == 1 else placed(records, writes)
+        item = _Item(leaves, beside, asyncio.get_running_loop().create_future())
         self._queue.append(item)
         self._wake()
-        return await item.future  # a waiter that is cancelled leaves the item in the queue
+        appended = await item.future  # a waiter that is cancelled leaves the item in the queue
+        if self.on_recorded is not None:
+            self.on_recorded(records)
+        return appended
 
     async def head(self) -> str:
         """The signed head of the newest durable tree."""
@@ -380,14 +385,6 @@ class Log:
                 _settle(waiting, None, None)
             self._recovered.clear()
             self._next()
-
-
-def _placed(records: Sequence[Record], writes: Sequence[Write]) -> list[tuple[int, Write]]:
-    """Each write beside the first record of its run, an ending beside the last, or else beside the first of all."""
-    last: dict[object, int] = {record.run: place for place, record in enumerate(records)}
-    first: dict[object, int] = {records[place].run: place for place in reversed(range(len(records)))}
-    places = ((last if isinstance(write, RunEnded) else first, write) for write in writes)
-    return [(of.get(getattr(write, "run", None), 0), write) for of, write in places]
 
 
 def _settle(future: "asyncio.Future[Any]", result: Any, error: Exception | None) -> None:

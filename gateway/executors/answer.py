@@ -11,6 +11,7 @@ import re2
 from pyreqwest.exceptions import PyreqwestError
 from pyreqwest.response import ResponseBodyReader
 
+from gateway.cancels import Cancels
 from gateway.errors import Failed
 from gateway.model import Code, JsonObject
 from gateway.wire.sse import EventStream
@@ -140,10 +141,12 @@ async def read_stream(body: ResponseBodyReader, wanted: str, limit: int, listene
     Raises:
         Failed: the stream is not valid, or ends without either.
     """
-    reading = Reading(wanted, limit, listener)
+    reading, cancels = Reading(wanted, limit, listener), Cancels()
     try:
         while reading.message is None:
-            if (chunk := await body.read_chunk()) is None:
+            chunk = await body.read_chunk()
+            cancels.heed()
+            if chunk is None:
                 if reading.resume is None:
                     raise invalid("the stream ended without a response")
                 return reading
@@ -155,6 +158,7 @@ async def read_stream(body: ResponseBodyReader, wanted: str, limit: int, listene
     try:
         async with asyncio.timeout(GRACE_SECONDS):
             while (chunk := await body.read_chunk()) is not None:
+                cancels.heed()
                 reading.feed(bytes(chunk))
     except (TimeoutError, PyreqwestError):
         # The response is whole: a stream kept open, or broken off after it, takes nothing back.

@@ -18,8 +18,6 @@ from gateway.wire.jsonrpc import INTERNAL_ERROR, METHOD_NOT_FOUND, error, result
 
 MOST_ASKS = 100
 """Questions that one call may put to the client; as many again are refused, and then it asks in a loop."""
-_ELICITED: Final = "notifications/elicitation/complete"
-_TOLD: Final = frozenset({LOGGED, _ELICITED})
 _NOT_SERVED = "not served here"
 
 Reply = Callable[[bytes], Awaitable[object]]
@@ -72,7 +70,7 @@ class Exchange:
             return self._asked(message["id"], method, params)
         if method == PROGRESS:
             return self._progressed(params)
-        if method in _TOLD:
+        if method == LOGGED:
             self.channel.tell(method, params)
             return True
         if method == CANCELLED:

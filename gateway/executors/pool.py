@@ -26,6 +26,7 @@ from pyreqwest.http import Url
 from pyreqwest.request import StreamRequest
 from pyreqwest.response import Response
 
+from gateway.cancels import Cancels
 from gateway.errors import Failed
 from gateway.executors.answer import Answer, Listener, invalid, read_error, read_json, read_stream, too_large
 from gateway.executors.backoff import Backoff
@@ -91,10 +92,14 @@ class Pool:
         started = self._due()
         request = self._request(verb, body, headers, seconds)
         self._waited_for += 1
+        cancels = Cancels()
         try:
             async with request as response:
+                cancels.heed()
                 self._backoff.succeeded()
-                return await self._read(response, wanted, limit, listener)
+                answer = await self._read(response, wanted, limit, listener)
+            cancels.heed()
+            return answer
         except PyreqwestError as error:
             raise self._failed(error, started) from None
         except ValueError:  # what the client says of a header that is no text
@@ -110,11 +115,13 @@ class Pool:
         Raises:
             Failed: it did not arrive.
         """
-        started = self._due()
+        started, cancels = self._due(), Cancels()
         try:
             async with self._request(method, body, headers, _TELL, url) as response:
                 self._backoff.succeeded()
-                return response.status
+                status = response.status
+            cancels.heed()
+            return status
         except PyreqwestError as error:
             raise self._failed(error, started) from None
 
@@ -125,11 +132,13 @@ class Pool:
         Raises:
             Failed: it could not be had, or it broke.
         """
-        started = self._due()
+        started, cancels = self._due(), Cancels()
         try:
             async with self._request(verb, body, headers, None, first_bytes=0) as response:
+                cancels.heed()
                 self._backoff.succeeded()
                 yield response
+            cancels.heed()
         except PyreqwestError as error:
             raise self._failed(error, started) from None
 

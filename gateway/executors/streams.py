@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from pyreqwest.response import Response
 
+from gateway.cancels import Cancels
 from gateway.errors import Failed
 from gateway.executors.answer import BESIDE_BYTES, BESIDE_EVENTS, Resume, invalid, parse, resume
 from gateway.executors.pool import Pool
@@ -44,8 +45,9 @@ async def follow(response: Response, stream: EventStream, take: Callable[[Event]
     if response.status != 200 or media != "text/event-stream":
         detail = f"HTTP {response.status}, {media[:100]!r}"
         raise Failed(Code.UPSTREAM_UNAVAILABLE, "the upstream opens no such stream", detail=detail)
-    since, size, count = time.monotonic(), 0, 0
+    since, size, count, cancels = time.monotonic(), 0, 0, Cancels()
     while (chunk := await response.body_reader.read_chunk()) is not None:
+        cancels.heed()
         found = stream.feed(bytes(chunk))
         size, count = size + len(chunk), count + len(found)
         if size > BESIDE_BYTES or count > BESIDE_EVENTS:

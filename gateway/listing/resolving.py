@@ -47,6 +47,12 @@ async def resolve(call: Call, gw: Gateway) -> Pin:
 async def input_schema(principal: Principal, endpoint: Endpoint, name: str, gw: Gateway) -> JsonObject | None:
     """The arguments' schema of a tool whose calls must repeat arguments as headers; None for every other name,
     and where this principal may not know of the tool."""
+    upstream = parted(endpoint, name)[0]
+    if upstream in endpoint.upstreams and upstream in gw.executors:
+        try:
+            await current(upstream, Listed.TOOLS, gw)
+        except Refused:  # for the pipeline to refuse, and record
+            return None
     pin = gw.registry.find(endpoint, name)
     if pin is None or not _repeats_arguments(pin, gw):
         return None

@@ -51,8 +51,8 @@ def for_call(proposal: Proposal, facts: Facts) -> JsonObject:
         "typed": {pointer: _typed(value) for pointer, value in proposal.typed.items()} if proposal.typed else {},
         "session": {"labels": facts.labels, "writes": facts.writes, "sources": facts.sources},
         "task": {"id": call.task, "runs": facts.task_runs},
-        "state": facts.state,
-        "budget": facts.budget,
+        "state": {},
+        "budget": {},
         "checks": [_check(check) for check in proposal.checks] if proposal.checks else [],
     }
     if call.kind != Kind.TOOL:

@@ -69,7 +69,8 @@ class App:
         if path == "/readyz":
             return Answer(200, b"ready\n", (_TEXT,)) if self._ready() else Answer(503, b"not ready\n", (_TEXT,))
         lines = scope["headers"]
-        headers: dict[bytes, bytes] = dict(lines)
+        # RFC 9110, 5.5: the blanks around a value are no part of it, and the parser leaves those behind it.
+        headers: dict[bytes, bytes] = {name: value.strip(b" \t") for name, value in lines}
         repeated = _NONE if len(headers) == len(lines) else _repeated(lines)
         if (stranger := self._stranger(headers, repeated)) is not None:
             return stranger

@@ -140,7 +140,7 @@ class Front:
             _attach(opened, headers.get(RESUME_HEADER), connection, lost)
         except Malformed as fault:
             return malformed(fault, None)
-        if opened.client.lists:
+        if opened.client.lists or opened.resting is not None:
             request = Request(jsonrpc.Message(None, "", {}), principal, endpoint, address, headers, "http", self._pulse)
             request.opened, request.era, request.session = opened, opened.client.version, f"mcp:{opened.id}"
             try:

@@ -25,16 +25,21 @@ TRAPS: dict[str, tuple[str, ...]] = {
     "headers say what the body says": (
         "attacks/test_arguments.py::test_a_header_that_names_another_call_than_the_body_is_refused",
         "executors/test_remote.py::test_a_modern_request_is_our_own_and_mirrors_what_was_judged",
+        "attacks/test_trapped_headers.py::test_a_header_that_states_another_argument_than_the_body_ends_the_call",
+        "attacks/test_trapped_headers.py::test_the_headers_of_a_call_are_made_again_from_what_was_judged",
+        "executors/test_remote.py::test_the_tool_is_called_by_its_pinned_name_not_by_the_name_the_client_used",
     ),
     "what is judged is what runs": ("executors/test_messages.py::test_what_is_asked_is_what_was_judged",),
     "no form of an answer escapes the screening": (
         "executors/test_remote.py::test_answers_of_every_form_are_read",
         "executors/test_answer.py::test_what_is_no_message_or_answers_something_else_is_refused",
         "test_executing.py::test_secrets_and_hidden_text_do_not_leave_with_progress",
+        "executors/test_faults.py::test_an_upstream_that",
+        "executors/test_remote_answers.py::test_an_answer_that_is_right_but_compressed_is_refused_and_never_unpacked",
     ),
     "no rule at all is a refusal": (
         "test_pipeline.py::test_a_call_that_no_rule_allows_is_refused",
-        "policy/test_bundle.py::test_a_folder_without_any_rule_loads",
+        "attacks/test_trapped_policies.py::test_where_no_rule_allows_nothing_runs",
     ),
     "a rule about an absent field is told at load": (
         "attacks/test_policy_faults.py::test_a_check_names_the_input_field_that_is_not_there",
@@ -45,12 +50,13 @@ TRAPS: dict[str, tuple[str, ...]] = {
     ),
     "no name shadows another": (
         "registry/test_names.py::test_an_upstream_may_not_have_a_name_that_is_reserved_or_splits_badly",
+        "registry/test_names.py::test_names_that_can_be_taken_for_another_are_found",
+        "listing/test_showing.py::test_names_are_qualified_where_there_are_several_and_untouched_where_there_is_one",
         "listing/test_resolving.py::test_of_two_that_list_the_same_uri_the_first_of_the_endpoint_is_its_owner",
     ),
     "a list that policy empties stays empty": ("attacks/test_rounds.py::test_a_list_that_policy_empties_stays_empty",),
     "a refusal does not tell what exists": (
         "test_pipeline.py::test_an_unknown_tool_gets_the_same_bytes_as_a_hidden_one",
-        "wire/test_replies.py::test_an_unknown_name_gets_the_same_bytes_whoever_asks",
     ),
     "an upstream's words stay with the operator": (
         "attacks/test_arguments.py::test_an_error_with_a_secret_in_its_text_does_not_reach_the_caller",
@@ -62,34 +68,55 @@ TRAPS: dict[str, tuple[str, ...]] = {
     # sessions
     "a session id sent by a client is not taken over": (
         "transports/test_mcp_sessions.py::test_a_session_id_sent_with_the_handshake_is_not_taken_over",
+        "attacks/test_trapped_headers.py::test_nothing_a_client_brings_in_a_header_goes_upstream",
     ),
     "no upstream session is shared": (
         "executors/test_sessions.py::test_sessions_are_not_shared_between_principals_or_client_sessions",
     ),
     "an expired upstream session is renewed": (
         "executors/test_sessions.py::test_an_expired_session_is_renewed_once_and_the_call_repeated",
+        "executors/test_sessions.py::test_a_second_404_is_the_answer",
+        "executors/test_sessions.py::test_an_upstream_that_lost_its_sessions_and_its_handshake_is_unavailable",
     ),
-    "a session id carries nothing": ("transports/test_sessions.py::test_ids_are_visible_ascii_of_192_random_bits",),
+    "a session id carries nothing": (
+        "transports/test_sessions.py::test_ids_are_visible_ascii_of_192_random_bits",
+        "transports/test_session_owners.py::test_no_session_id_but_one_that_was_given_finds_anything",
+    ),
     "a sealed state opens unaltered, once, in time and for its own": (
         "test_rounds.py::test_a_state_changed_by_a_byte_does_not_open",
         "test_rounds.py::test_a_state_is_good_once",
         "test_rounds.py::test_a_state_expires",
         "test_executing.py::test_a_foreign_state_is_refused_as_malformed_and_recorded",
     ),
+    "another process needs no memory of this one": (
+        "transports/test_session_owners.py::test_another_process_says_under_the_id_of_the_request_that_it_knows_no_session",
+        "transports/test_session_owners.py::test_any_process_serves_a_modern_client_and_one_that_only_names_its_session",
+    ),
     "someone else's session is a 404 without a hint": (
         "attacks/test_strangers.py::test_a_session_is_of_no_use_to_another_principal_or_at_another_address",
     ),
     "a session is its principal's": (
         "transports/test_sessions.py::test_nobody_else_and_nowhere_else_can_find_or_end_it",
+        "transports/test_session_owners.py::test_a_session_is_bound_to_who_its_principal_is_and_not_to_the_token",
     ),
-    "one fault poisons nothing": ("executors/test_era.py::test_a_probe_that_fails_leaves_no_verdict",),
+    "one fault poisons nothing": (
+        "executors/test_era.py::test_a_probe_that_fails_leaves_no_verdict",
+        "executors/test_faults.py::test_an_upstream_that",
+        "executors/test_remote.py::test_a_login_is_renewed_when_it_is_refused_in_either_era",
+    ),
     "a failure is no empty list": (
         "listing/test_fetching.py::test_where_all_upstreams_are_down_the_list_is_an_error_and_no_empty_one",
+    ),
+    "a list is renewed only by being fetched": (
+        "listing/test_fetching.py::test_a_change_is_fetched_after_the_fetch_that_may_have_begun_before_it",
+        "listing/test_fetching.py::test_lists_of_a_server_that_was_replaced_meanwhile_are_not_taken",
     ),
     "clients that only vanish leave nothing": (
         "transports/test_mcp_sessions.py::test_a_session_that_idled_too_long_is_lost",
         "executors/test_sessions.py::test_idle_sessions_are_ended_by_a_sweep",
-        "executors/stdio/test_upstream.py::test_what_it_forks_does_not_keep_it_from_ending",
+        "executors/stdio/test_server.py::test_one_that_forked_is_ended_though_its_streams_stay_open",
+        "executors/sandbox/test_watchdog.py::test_a_tree_holds_all_descendants_and_survives_their_ends",
+        "sandbox/test_battery.py::test_an_orphan_ends_with_its_server",
     ),
     "whatever is kept is bounded": (
         "transports/test_sessions.py::test_any_number_of_handshakes_takes_the_room_of_the_cap",
@@ -109,6 +136,7 @@ TRAPS: dict[str, tuple[str, ...]] = {
     ),
     "a stream is kept alive": (
         "transports/test_streams.py::test_one_timer_keeps_all_streams_open_and_runs_only_while_there_are_any",
+        "transports/test_waiting_streams.py::test_a_call_that_works_does_not_keep_its_stream_or_anothers_from_being_kept_alive",
     ),
     "a changed list is looked at for each caller and told once": (
         "subscriptions/test_lists.py::test_only_those_are_told_who_are_shown_something_else",
@@ -121,6 +149,8 @@ TRAPS: dict[str, tuple[str, ...]] = {
     "a cancellation reaches the upstream": (
         "executors/test_session.py::test_a_call_that_is_cancelled_is_withdrawn",
         "executors/test_faults.py::test_a_closed_stream_tells_a_modern_upstream_that_nobody_waits",
+        "attacks/test_talking_streams.py::test_a_modern_client_that_vanishes_withdraws_its_call_and_the_run_is_settled",
+        "test_cancels.py::test_a_cancellation_that_was_lost_beside_an_answer_is_raised",
         "transports/test_wrapped_talk.py::test_what_waits_for_its_turn_can_be_cancelled_and_never_runs",
     ),
     "progress has a token of each hop": (
@@ -141,13 +171,18 @@ TRAPS: dict[str, tuple[str, ...]] = {
         "executors/test_pages.py::test_every_page_is_fetched_within_one_limit",
         "executors/test_pages.py::test_what_is_no_whole_list_is_no_list",
         "listing/test_showing.py::test_more_than_a_thousand_prompts_are_more_than_one_page",
+        "executors/test_remote_answers.py::test_more_than_a_thousand_tools_come_whole_over_many_pages",
+        "executors/test_remote.py::test_a_list_that_is_not_to_be_had_whole_is_an_error",
     ),
     "a definition is shown as it was written": (
         "listing/test_showing.py::test_definitions_are_shown_as_they_were_written",
+        "executors/test_remote.py::test_a_list_is_whole_and_as_the_upstream_wrote_it",
+        "executors/test_remote_answers.py::test_a_result_comes_as_the_upstream_wrote_it",
     ),
     # bad input besides
     "a slow reader is cut": (
         "transports/test_served_streams.py::test_a_client_that_reads_nothing_is_cut_off_and_its_call_settles",
+        "attacks/test_talking_streams.py::test_a_client_that_reads_nothing_is_cut_at_little_cost_and_its_run_is_settled",
     ),
     "a connection that says nothing ends": (
         "transports/test_protocol.py::test_silent_connections_end_whether_or_not_they_ever_asked",
@@ -169,6 +204,7 @@ TRAPS: dict[str, tuple[str, ...]] = {
         "executors/test_exchange.py::test_questions_in_a_loop_are_refused_and_then_end_the_call",
         "executors/stdio/test_upstream_told.py::test_a_process_that_asks_in_a_loop_is_stopped_by_refusals",
         "test_asking.py::test_an_upstream_that_asks_without_end_is_cut",
+        "attacks/test_talking_upstreams.py::test_an_upstream_that_asks_for_samples_in_a_loop_is_bounded_and_each_question_recorded",
     ),
 }
 

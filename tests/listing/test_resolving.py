@@ -294,6 +294,21 @@ async def test_only_tools_that_repeat_arguments_as_headers_are_looked_up_and_hid
     assert await ask(nouns.AGENT, many.at(), "a__no_such", path.gw) is None
 
 
+async def test_the_first_call_finds_what_it_must_repeat_though_nobody_has_listed_anything(path: DataPath) -> None:
+    server = Server({Listed.TOOLS: [ROUTED]})
+    many = several(path, {"a": server})
+    for _ in range(2):
+        assert await listing.input_schema(nouns.AGENT, many.at("a"), "route", path.gw) == ROUTED["inputSchema"]
+    assert await listing.input_schema(nouns.AGENT, many.at(), "b__route", path.gw) is None
+
+
+async def test_what_must_be_repeated_is_left_open_where_the_list_is_not_to_be_had(path: DataPath) -> None:
+    down = Server(failure=Failed(Code.UPSTREAM_UNAVAILABLE, "the upstream could not be reached"))
+    many = several(path, {"a": down})
+    assert await listing.input_schema(nouns.AGENT, many.at("a"), "route", path.gw) is None
+    assert down.asked == [Listed.TOOLS]
+
+
 async def test_an_endpoint_of_an_upstream_that_is_gone_knows_nothing(many: Several) -> None:
     gone = Endpoint("gone", ("gone",), qualified=False)
     for kind in (Kind.TOOL, Kind.PROMPT):

@@ -89,7 +89,9 @@ HOSTS = {
     "evil@localhost": False,
     "127.0.0.2": False,
     "localhost,evil.example": False,
-    " localhost": False,
+    " localhost\t": True,
+    "local host": False,
+    "localhost\xa0": False,
     "": False,
     "xgate.example": False,
 }

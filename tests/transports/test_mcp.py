@@ -105,7 +105,6 @@ async def test_a_call_of_another_shape_reaches_nothing(params: JsonObject) -> No
         "elicitation/create",
         "roots/list",
         "notifications/cancelled",
-        "tools/call ",
         "",
         "x" * 129,
     ],
@@ -210,6 +209,33 @@ async def test_a_tool_the_principal_may_not_know_of_is_not_given_away_by_its_hea
     exchange = Exchange()
     answer = await exchange.modern("tools/call", {"name": "hidden", "arguments": {"region": "eu"}})
     assert (answer.status, exchange.calls[0].name) == (200, "hidden")
+
+
+@pytest.mark.parametrize("blanks", [" ", "\t", " \t "])
+async def test_blanks_around_a_header_are_no_part_of_its_value(blanks: str) -> None:
+    exchange = Exchange()
+    stated = {"mcp_protocol_version": MODERN, "mcp_method": "tools/call", "mcp_name": str(REGION["name"])}
+    stated |= {"mcp_param_region": "eu", "content_type": "application/json"}
+    around = {name: f"{blanks}{value}{blanks}" for name, value in stated.items()}
+    assert (await exchange.modern("tools/call", REGION, **around)).status == 200
+    assert len(exchange.calls) == 1
+
+
+async def test_blanks_within_a_header_and_other_white_space_around_it_are_part_of_its_value() -> None:
+    exchange = Exchange()
+    for name in (f"{REGION['name']}\xa0", f"{REGION['name']}\x0b", f"{REGION['name']} {REGION['name']}"):
+        answer = await exchange.modern("tools/call", REGION, mcp_param_region="eu", mcp_name=name)
+        assert (answer.status, answer.json["error"]["code"]) == (400, mcp.HEADER_MISMATCH)
+    answer = await exchange.modern("tools/call ", REGION, mcp_name="read_file", mcp_param_region="eu")
+    assert (answer.status, answer.json["error"]["code"]) == (400, mcp.HEADER_MISMATCH), "no header states that method"
+    assert exchange.calls == []
+
+
+async def test_blanks_around_a_session_and_its_version_are_no_part_of_them() -> None:
+    exchange = Exchange()
+    session = await exchange.initialize()
+    answer = await exchange.post(request("ping"), mcp_session_id=f"{session} ", mcp_protocol_version="\t2025-11-25 ")
+    assert (answer.status, answer.json["result"]) == (200, {})
 
 
 async def test_what_is_kept_of_schemas_is_bounded_and_never_another_schemas(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,7 +58,7 @@ def capabilities_of(client: JsonObject) -> str:
         return ""
     text = orjson.dumps(kept, option=orjson.OPT_SORT_KEYS)
     if len(text) > _DECLARED_BYTES:
-        text = orjson.dumps({name: {} for name in sorted(kept.keys() - {"extensions"})})
+        text = orjson.dumps({name: {} for name in sorted(kept.keys() - {"extensions", "experimental"})})
     return text.decode()
 
 

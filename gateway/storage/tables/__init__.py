@@ -5,7 +5,7 @@ In a batch the kinds are applied in this order.
 
 from typing import Any
 
-from gateway.storage.tables import approvals, brakes, bundles, ledger, runs, sessions
+from gateway.storage.tables import approvals, brakes, bundles, runs, sessions
 from gateway.storage.tables.statement import Statement
 
 WRITES: dict[type[Any], Statement] = {
@@ -14,5 +14,4 @@ WRITES: dict[type[Any], Statement] = {
     **sessions.WRITES,
     **bundles.WRITES,
     **brakes.WRITES,
-    **ledger.WRITES,
 }
