@@ -5,8 +5,9 @@ after a restart, so that restarting the gateway does not wash a session clean.
 """
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from gateway.model import Call, Facts, Proposal
@@ -14,18 +15,24 @@ from gateway.writes import SessionSeen
 
 IDLE_SECONDS = 3600.0
 """A session known only by its principal is a new one after this long without a call."""
-KEPT = 100_000
+KEPT = 4_096
+"""Sessions in memory: whoever was not seen for longest is read from the store again, which costs a read, never a label."""
 SOURCES = 64
 """Untrusted sources named per session; the label stands however many there were."""
 
 
+@dataclass(slots=True)
+class _Known:
+    seen: SessionSeen
+    last: float = 0.0
+
+
 class Sessions:
-    """What each session has read and done, newest first in memory, the rest in the store."""
+    """What each session has read and done: those seen last in memory, all of them in the store."""
 
     def __init__(self, stored: Callable[[str], SessionSeen | None]) -> None:
         self._stored = stored
-        self._seen: dict[str, SessionSeen] = {}
-        self._last: dict[str, float] = {}
+        self._known: OrderedDict[str, _Known] = OrderedDict()
         self._second = 0
         self._time = ""
 
@@ -52,25 +59,25 @@ class Sessions:
             sources=_sources(before, proposal, labels),
             runs=before.runs + 1,
         )
-        self._seen[call.session] = after
+        self._known[call.session].seen = after
         if call.task == call.session:
             return (after,)
         task = self._of(_task_key(call.task))
         task = replace(task, runs=task.runs + 1)
-        self._seen[task.session] = task
+        self._known[task.session].seen = task
         return (after, task)
 
     def _of(self, session: str) -> SessionSeen:
         now = time.monotonic()
-        known = self._seen.get(session)
-        if known is None or now - self._last[session] > IDLE_SECONDS:
-            if len(self._seen) >= KEPT:  # all of it stands in the store: forgetting costs reads, never labels
-                self._seen.clear()
-                self._last.clear()
-            known = self._stored(session) or SessionSeen(session, (), 0, (), 0)
-            self._seen[session] = known
-        self._last[session] = now
-        return known
+        known = self._known.get(session)
+        if known is None or now - known.last > IDLE_SECONDS:
+            if len(self._known) >= KEPT:
+                self._known.popitem(last=False)
+            known = _Known(self._stored(session) or SessionSeen(session, (), 0, (), 0))
+            self._known[session] = known
+        known.last = now
+        self._known.move_to_end(session)
+        return known.seen
 
     def labels(self, session: str) -> tuple[str, ...]:
         """The labels of what this session has read."""

@@ -2,6 +2,7 @@
 
 import pytest
 
+from gateway import facts
 from gateway.facts import SOURCES, Sessions
 from gateway.writes import SessionSeen
 from tests import nouns
@@ -65,3 +66,16 @@ def test_sources_are_bounded(sessions: Sessions) -> None:
 def test_the_time_is_whole_seconds_in_utc(sessions: Sessions) -> None:
     assert sessions.now().endswith("Z")
     assert len(sessions.now()) == len("2026-11-22T12:00:00Z")
+
+
+def test_memory_is_bounded_and_whoever_was_put_out_of_it_is_read_from_the_store_again(
+    sessions: Sessions, stored: dict[str, SessionSeen], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(facts, "KEPT", 3)
+    for name in ("a", "b", "c", "d", "e"):
+        call = nouns.call(session=name, task=name)
+        for seen in sessions.learn(nouns.proposal(call=call), labels=(f"of-{name}",), wrote=False):
+            stored[seen.session] = seen
+        sessions.labels("a")
+    assert list(sessions._known) == ["d", "e", "a"]
+    assert {name: sessions.labels(name) for name in "abcde"} == {name: (f"of-{name}",) for name in "abcde"}

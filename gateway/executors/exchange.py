@@ -6,7 +6,7 @@ Not the sending, and not the answer: those are the leg's (leg.py) and the stream
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any
 
 from gateway.channel import Ask, Channel, Unanswered
 from gateway.errors import Failed

@@ -11,7 +11,7 @@ from gateway.policy import inputs
 from gateway.policy.decide import hidden as hidden_by
 from gateway.registry.rolls import NOTHING_HIDDEN
 
-KEPT: Final = 65_536
+KEPT: Final = 16_384
 """Answers of the `list` point that are kept."""
 Key = TypeVar("Key")
 Value = TypeVar("Value")
