@@ -61,7 +61,9 @@ def test_the_commands_of_this_stage_are_there() -> None:
         "manifest": "draft",
         "policy": "test check eval suggest reload build",
         "audit": "tail show search verify prove",
+        "approvals": "list show grant deny enroll",
         "runs": "list",
+        "brake": "list set release",
     }
     paths = {(word,) for word in wanted} | {(group, word) for group, words in groups.items() for word in words.split()}
     assert set(COMMANDS) == paths
