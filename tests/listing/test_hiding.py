@@ -11,6 +11,7 @@ from gateway.listing import hiding
 from gateway.model import Code, Mode, Principal
 from gateway.policy.regorus import Regorus
 from gateway.registry import Terms
+from tests import nouns
 from tests.listing.servers import READER, Server, Several, prompt, resource, several, template, tool
 from tests.path import DataPath
 
@@ -110,8 +111,7 @@ async def test_what_a_session_has_read_may_change_what_it_sees(path: DataPath) -
     path.use('package bascule.list\nhide contains "write" if "untrusted" in input.session.labels\n')
     many = several(path, {"a": Server(LISTS)})
     assert await many.names(many.at("a")) == ["read", "write"]
-    many.gw.sessions._of("principal:agent")
-    many.gw.sessions._seen["principal:agent"] = replace(many.gw.sessions._of("principal:agent"), labels=("untrusted",))
+    many.gw.sessions.learn(nouns.proposal(), labels=("untrusted",), wrote=False)
     assert await many.names(many.at("a")) == ["read"]
 
 
