@@ -16,7 +16,7 @@ from gateway.approvals.request import GRANTED
 from gateway.audit.verify import verify
 from gateway.channel import Channel
 from gateway.errors import ConfigError, Refused
-from gateway.model import Code, Digest, JsonObject, Principal, Reply
+from gateway.model import Code, Digest, JsonObject, Limits, Outcome, Principal, Proposal, Reply
 from gateway.policy.bundle import load
 from gateway.policy.regorus import Regorus
 from gateway.registry import Terms
@@ -125,6 +125,24 @@ async def test_a_client_that_holds_on_gets_its_result_with_the_grant(
     reply = await holding
     assert reply.result is not None
     assert not reply.result.get("isError")
+
+
+async def test_the_wait_uses_up_nothing_of_the_calls_own_time(asked: DataPath, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(approving, "HOLD_SECONDS", 60.0)
+    given: list[Limits] = []
+
+    async def answer(proposal: Proposal, limits: Limits) -> Outcome:
+        given.append(limits)
+        return nouns.outcome()
+
+    asked.executor.answer = answer
+    holding = asyncio.ensure_future(asked.write())
+    approval = await opened(asked)
+    assert given == []  # its time begins where it runs
+    await ALICE.answers(asked.gw, approval)
+    await holding
+    limits = asked.gw.settings.limits
+    assert [(one.timeout_s, one.most_s) for one in given] == [(limits.call_s, limits.call_most_s)]
 
 
 async def opened(path: DataPath) -> str:

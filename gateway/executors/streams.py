@@ -129,7 +129,7 @@ class Stream:
         except Exception as error:  # noqa: BLE001 - a task's own boundary: whatever broke, whoever listens is told
             why = invalid("its stream cannot be read", detail=self._pool.scrubbed(repr(error)), unknown=False)
         finally:
-            self.over.set_result(why)
+            self.over.set_result(why.with_traceback(None))  # whose frames would hold it for ever
 
     async def _once(self, last: Resume) -> Resume:
         """One connection, and how to come back after it."""

@@ -6,6 +6,7 @@ refusal, and the engine is built anew here before it answers again.
 
 import logging
 import threading
+from collections import OrderedDict
 from importlib.metadata import version
 from time import thread_time_ns
 
@@ -19,7 +20,7 @@ from gateway.policy.bundle import Bundle, compiled
 LONGEST_NS = {point: 1_000_000_000 if point is Point.LIST else 50_000_000 for point in Point}
 """An evaluation that took longer is refused after the fact: nothing can stop it before.
 `list` sees thousands of tools at once, is asked rarely and decides nothing that `call` does not."""
-KEPT = 4_096
+KEPT = 1_024
 KEPT_BYTES = 2_048
 """Answers kept, and the longest input worth keeping one for."""
 
@@ -50,7 +51,7 @@ class Regorus:
         self.bundle: Bundle = bundle
         self._engine: Engine = engine
         self._wanted = wanted
-        self._kept: dict[tuple[Point, bytes], JsonObject] = {}
+        self._kept: OrderedDict[tuple[Point, bytes], JsonObject] = OrderedDict()
 
     async def evaluate(self, point: Point, document: JsonObject) -> JsonObject:
         """HOT."""
@@ -61,7 +62,7 @@ class Regorus:
             answer = self._evaluate(point, projected)
             if len(projected) <= KEPT_BYTES:
                 if len(self._kept) >= KEPT:
-                    self._kept.clear()
+                    self._kept.popitem(last=False)
                 self._kept[key] = answer
         return answer
 
