@@ -159,6 +159,7 @@ TRAPS: dict[str, tuple[str, ...]] = {
     ),
     "asking somebody uses up no time of the call": (
         "executors/test_session.py::test_the_clock_stands_still_while_the_client_is_asked",
+        "test_approving.py::test_the_wait_uses_up_nothing_of_the_calls_own_time",
     ),
     "a time-out takes no server away": (
         "executors/stdio/test_upstream.py::test_a_time_out_withdraws_the_call_and_the_process_stays",
