@@ -268,6 +268,7 @@ async def _serve(settings: Settings, idle_s: float | None) -> int:
         # What stands now stays: the collector need not walk it again with every generation.
         gc.collect()
         gc.freeze()
+        gc.collect()  # what is frozen counts no more when it is asked whether a whole collection is worth it
         gc.set_threshold(20_000, 20, 4)  # broken connections leave cycles, and those hold buffers
         try:
             await _listen(serving, idle_s)

@@ -76,6 +76,10 @@ class Failed(BasculeError):
         super().__init__(reason)
         self.code, self.reason, self.detail, self.unknown, self.fault = code, reason, detail, unknown, fault
 
+    def anew(self) -> "Failed":
+        """The same, without the frames that raised it: one that is kept would keep all that they hold."""
+        return Failed(self.code, self.reason, detail=self.detail, unknown=self.unknown, fault=self.fault)
+
 
 class LogUnavailable(BasculeError):
     """The log could not commit. The caller is told `LOG_UNAVAILABLE`; the cause is in `detail`."""

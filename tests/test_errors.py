@@ -1,6 +1,8 @@
 """The closed list of codes and the exceptions that carry them."""
 
-from gateway.errors import JSONRPC_NUMBER, SOFTENED_BY_SHADOW, ConfigError
+import pytest
+
+from gateway.errors import JSONRPC_NUMBER, SOFTENED_BY_SHADOW, ConfigError, Failed
 from gateway.model import Code
 
 SURFACE = [
@@ -62,3 +64,18 @@ def test_shadow_never_softens_a_malformed_or_unrecordable_call() -> None:
 def test_a_configuration_error_names_its_place() -> None:
     assert str(ConfigError("wrong", file="b.yaml", line=3, column=5)) == "b.yaml:3:5: wrong"
     assert str(ConfigError("wrong")) == "wrong"
+
+
+def broke() -> None:
+    try:
+        raise ValueError("first")
+    except ValueError:
+        raise Failed(Code.UPSTREAM_INVALID, "why", detail="d", unknown=True, fault={"code": 1}) from None
+
+
+def test_a_failure_that_is_kept_keeps_nothing_of_where_it_was_raised() -> None:
+    with pytest.raises(Failed) as raised:
+        broke()
+    kept = raised.value.anew()
+    assert vars(kept) == vars(raised.value)
+    assert (kept.__traceback__, kept.__context__) == (None, None)

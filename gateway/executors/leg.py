@@ -132,7 +132,7 @@ class Leg:
                     await stream.opened()
                 refused = await self._subscribe(session, feed.uris, subscribed)
                 feed.tell(ACKNOWLEDGED, {"refused": refused})
-                raise await asyncio.shield(session.over())
+                raise (await asyncio.shield(session.over())).anew()
         finally:
             session.busy -= 1
             for uri in subscribed:

@@ -106,7 +106,7 @@ class Stream:
         finally:
             opening.cancel()
         if self.over.done():
-            raise self.over.result()
+            raise self.over.result().anew()
 
     async def close(self) -> None:
         """End it."""
@@ -125,11 +125,11 @@ class Stream:
                 vain = 0 if self._said else vain + 1
                 await asyncio.sleep(pause(last.retry_ms))
         except Failed as failed:
-            why = failed
+            why = failed.anew()
         except Exception as error:  # noqa: BLE001 - a task's own boundary: whatever broke, whoever listens is told
             why = invalid("its stream cannot be read", detail=self._pool.scrubbed(repr(error)), unknown=False)
         finally:
-            self.over.set_result(why.with_traceback(None))  # whose frames would hold it for ever
+            self.over.set_result(why)
 
     async def _once(self, last: Resume) -> Resume:
         """One connection, and how to come back after it."""

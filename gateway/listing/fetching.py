@@ -220,7 +220,7 @@ async def _had(executor: Executor | None, upstream: str, what: Listed, gw: Gatew
         else:
             _tell(gw.lists.catalogue.offer(upstream, what, definitions), what)
     except Failed as failure:
-        return failure
+        return failure.anew()
     except LogUnavailable as gone:
         return Refused(Code.LOG_UNAVAILABLE, "the audit log cannot commit", detail=gone.detail)
     except OSError as error:  # pins that are not kept would be accepted anew, whatever they then say
