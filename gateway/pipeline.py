@@ -167,6 +167,11 @@ async def refuse(
         await gw.log.append([record], ended)
     except LogUnavailable:
         return replies.refusal(Code.LOG_UNAVAILABLE, _NO_LOG, run=run, kind=call.kind)
+    except Conflict:
+        if holds.standing is None:
+            raise
+        # The same call, made twice, has used the approval: the run that waited is that one's.
+        return await refuse(RunId(uuid7()), call, pin, decision, refusal, gw)
     if call.kind == Kind.OTHER and refusal.code in _NO_SUCH_METHOD:
         return replies.no_method()
     if refusal.code is Code.TOOL_UNKNOWN or isinstance(refusal, NotOurs):
@@ -215,9 +220,8 @@ async def perform(act: Act, executor: Executor, gw: Gateway, channel: Channel = 
 async def lost(act: Act, gw: Gateway) -> Reply:
     """What the intent needs was taken by another call in this moment: nothing of it was stored, nothing runs."""
     refusal = Refused(Code.APPROVAL_REQUIRED, "its approval was used by another call", would_pass="asking again")
-    return await refuse(
-        RunId(uuid7()), act.proposal.call, act.proposal.pin, act.grant.decision, refusal, gw
-    )  # the run that waited has gone on as the other's
+    call, pin = act.proposal.call, act.proposal.pin
+    return await refuse(RunId(uuid7()), call, pin, act.grant.decision, refusal, gw)
 
 
 async def _answered(asked: Asked, channel: Channel, gw: Gateway) -> Call:

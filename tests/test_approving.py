@@ -213,6 +213,25 @@ async def test_a_thousand_calls_at_once_use_one_grant_once(asked: DataPath) -> N
     intact(asked)
 
 
+async def test_a_call_whose_approval_another_used_while_it_was_judged_is_refused_and_recorded(
+    asked: DataPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await asked.write()
+    await ALICE.answers(asked.gw, await waiting(asked.gw))
+    still = approving.still
+
+    async def late(proposal: Proposal, *others: Any) -> None:
+        monkeypatch.setattr(approving, "still", still)
+        assert told(await asked.write())["effect"] == "allow"
+        await still(proposal, *others)
+
+    monkeypatch.setattr(approving, "still", late)
+    assert told(await asked.write())["code"] == "APPROVAL_REQUIRED"
+    assert len(asked.executor.calls) == 1
+    assert [leaf["code"] for leaf in asked.leaves("call.refused")] == ["APPROVAL_REQUIRED"]
+    intact(asked)
+
+
 async def test_a_person_who_says_no_ends_it_and_is_not_asked_again(asked: DataPath) -> None:
     first = await asked.write()
     await ALICE.answers(asked.gw, await waiting(asked.gw), "deny")
