@@ -284,7 +284,7 @@ async def test_what_waited_for_a_connection_is_answered() -> None:
         await server.reached.wait()
         server.over.set()
         assert await crowd == [ALLOW] * 2 * AT_ONCE
-    assert server.connections <= AT_ONCE + 4  # one that closes is seen beside its successor
+    assert server.connections < 2 * AT_ONCE  # one that closes may be seen beside its successor, not all of them
 
 
 async def test_a_server_that_dies_between_calls_refuses_until_it_is_back() -> None:

@@ -161,7 +161,7 @@ def proposals() -> Iterator[tuple[Proposal, Facts]]:
 
 
 def documents() -> Iterator[tuple[Point, JsonObject]]:
-    """What is asked, at all three points."""
+    """What is asked, at every point."""
     findings: tuple[list[tuple[str, str]], ...] = ([], [("tag", "/content/0/text")])
     for place, (proposal, facts) in enumerate(proposals()):
         yield Point.CALL, inputs.for_call(proposal, facts)
@@ -169,6 +169,17 @@ def documents() -> Iterator[tuple[Point, JsonObject]]:
             outcome = Outcome({}, size=place, elapsed_us=1, tool_error=place % 2 == 0)
             found = findings[place % 3 == 0]
             yield Point.RESULT, inputs.for_result(proposal, facts, outcome, proposal.checks, found)
+            agreed = {
+                "id": "a",
+                "run": "r",
+                "roles": ["dev", "ops"][: place % 3],
+                "by": ["ann"],
+                "signed": place % 2 == 0,
+            }
+            yield Point.EXECUTE, inputs.for_execute(proposal, facts, agreed)
+            judged = inputs.for_call(proposal, facts)
+            for answering in PRINCIPALS:
+                yield Point.APPROVE, inputs.for_approve(judged, answering, "2026-01-01T00:00:00Z", agreed)
     pins = [nouns.pin(f"tool{place}", manifest=manifest) for place, manifest in enumerate(MANIFESTS)]
     for principal in PRINCIPALS:
         asked = {"protocol": "mcp", "era": "2026-07-28", "transport": "http", "labels": ("pii",)}
