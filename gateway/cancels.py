@@ -10,14 +10,19 @@ import asyncio
 class Cancels:
     """Made before the client is awaited; heeded after it, in the same task."""
 
-    __slots__ = ("_before", "_task")
+    __slots__ = ("_before",)
 
     def __init__(self) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._task, self._before = task, task.cancelling()
+        self._before = _cancelling()
 
     def heed(self) -> None:
         """Raise the cancellation that came meanwhile and was lost."""
-        if self._task.cancelling() > self._before:
+        if _cancelling() > self._before:
             raise asyncio.CancelledError
+
+
+def _cancelling() -> int:
+    # The task is not kept: a frame that failed is kept by its task, and would keep it in turn.
+    task = asyncio.current_task()
+    assert task is not None
+    return task.cancelling()

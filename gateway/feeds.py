@@ -217,6 +217,7 @@ class Feed:
             return None
         if self._pace is not None:
             self._pace.stop()
+            self._pace = None
         ended = asyncio.gather(*self._end_openings(), return_exceptions=True)
         self._task = None
         return ended

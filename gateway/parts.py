@@ -43,9 +43,10 @@ class Tasks:
 
     def start(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
         """Run it; a failure nobody awaits is logged by the loop."""
-        task = asyncio.get_running_loop().create_task(work)
+        task = asyncio.get_running_loop().create_task(_ended(work), name=getattr(work, "__qualname__", None))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+        task.add_done_callback(lambda _: work.close())  # where it was cancelled before it began
         return task
 
     async def close(self) -> None:
@@ -54,6 +55,17 @@ class Tasks:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+
+
+async def _ended(work: Coroutine[Any, Any, T]) -> T:
+    """What it comes to, without the frames of an expected failure: those hold whoever holds the task that keeps it."""
+    try:
+        return await work
+    except Failed as failed:
+        why: Failed | asyncio.CancelledError = failed.anew()
+    except asyncio.CancelledError:
+        why = asyncio.CancelledError()
+    raise why
 
 
 @dataclass(frozen=True, slots=True)

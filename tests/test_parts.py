@@ -1,7 +1,13 @@
 """Work in the background is held while it runs and ended with the process."""
 
 import asyncio
+import inspect
+import weakref
 
+import pytest
+
+from gateway.errors import Failed
+from gateway.model import Code
 from gateway.parts import Tasks
 
 
@@ -55,3 +61,33 @@ async def test_one_failure_keeps_closing_from_nothing() -> None:
     await tasks.close()
     assert isinstance(failing.exception(), ValueError)
     assert running.cancelled()
+
+
+class Kept:
+    """Something that a frame holds, and that can be looked after."""
+
+
+async def _expect(kept: Kept, failure: BaseException) -> None:
+    raise failure
+
+
+@pytest.mark.parametrize("failure", [Failed(Code.UPSTREAM_UNAVAILABLE, "gone"), asyncio.CancelledError()])
+async def test_a_task_that_ended_as_may_be_expected_holds_nothing_of_its_frames(failure: BaseException) -> None:
+    tasks, kept = Tasks(), Kept()
+    seen = weakref.ref(kept)
+    ended = tasks.start(_expect(kept, failure))
+    await asyncio.wait([ended])
+    del kept
+    failure.__traceback__ = None  # the test's own hold on them
+    assert ended.done()
+    assert seen() is None, "found by the collection of garbage alone"
+    await tasks.close()
+
+
+async def test_work_that_is_cancelled_before_it_began_is_closed() -> None:
+    tasks, never = Tasks(), asyncio.Event()
+    work = never.wait()
+    begun = tasks.start(work)
+    begun.cancel()
+    await asyncio.wait([begun])
+    assert inspect.getcoroutinestate(work) == inspect.CORO_CLOSED

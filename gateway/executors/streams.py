@@ -82,6 +82,10 @@ def message_of(event: Event) -> JsonObject | None:
     return value if type(value) is dict and value.get("jsonrpc") == "2.0" else None
 
 
+def _unheard(_message: JsonObject) -> bool:
+    return False
+
+
 class Stream:
     """The GET stream of one session: begins as soon as it is made, and comes back where its sender says how."""
 
@@ -126,10 +130,13 @@ class Stream:
                 await asyncio.sleep(pause(last.retry_ms))
         except Failed as failed:
             why = failed.anew()
+        except asyncio.CancelledError:
+            pass  # by `close` alone; going on with it, the task would keep this stream, which keeps the task
         except Exception as error:  # noqa: BLE001 - a task's own boundary: whatever broke, whoever listens is told
             why = invalid("its stream cannot be read", detail=self._pool.scrubbed(repr(error)), unknown=False)
         finally:
             self.over.set_result(why)
+            self._hear = _unheard
 
     async def _once(self, last: Resume) -> Resume:
         """One connection, and how to come back after it."""

@@ -120,6 +120,7 @@ def drop(listener: Listener, uri: str, hub: Hub) -> None:
     if held is not None:
         if held.pace is not None:
             held.pace.stop()
+            held.pace = None
         _leave(listener, uri, held, hub)
 
 

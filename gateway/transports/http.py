@@ -54,7 +54,9 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; a client that left before it had asked gets nothing, nor one that had a stream."""
-        if scope["type"] != "http" or (answer := await self._answer(scope, receive)) is None:
+        # Taken out: a connection whose scope holds it would wait, with all it holds, for the collection of garbage.
+        connection = scope.pop("connection", None)
+        if scope["type"] != "http" or (answer := await self._answer(scope, receive, connection)) is None:
             return
         headers = list(answer.headers)
         if answer.status != 204:
@@ -62,7 +64,7 @@ class App:
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Answer | None:
+    async def _answer(self, scope: Scope, receive: Receive, connection: StrictProtocol | None) -> Answer | None:
         path = scope["path"]
         if path == "/healthz":
             return Answer(200, b"alive\n", (_TEXT,))
@@ -82,8 +84,8 @@ class App:
             principal = self._authenticator.principal(stated, loopback=_from_loopback(scope))
         except Malformed as fault:
             return _unauthenticated(fault, stated)
-        # Older HTTP has no way to say where an answer of unknown length ends.
-        connection = scope.get("connection") if scope.get("http_version") == "1.1" else None
+        if scope.get("http_version") != "1.1":  # it has no way to say where an answer of unknown length ends
+            connection = None
         if scope["method"] == "POST":
             return await self._post(principal, address, headers, repeated, connection, receive)
         if scope["method"] == "GET":

@@ -1,4 +1,7 @@
+import asyncio
+import gc
 import json
+import weakref
 from typing import Any
 
 import pytest
@@ -6,6 +9,7 @@ import pytest
 from gateway.identity.tokens import Authenticator
 from gateway.wire import mcp
 from tests.transports.exchange import MODERN, TOKENS, Exchange, request, settings, standard
+from tests.transports.test_protocol import one_answer, serving
 
 CALL = {"name": "read_file", "arguments": {"path": "/a"}}
 PING = json.dumps(request("ping")).encode()
@@ -348,3 +352,20 @@ async def test_a_principal_is_known_by_its_own_token_only() -> None:
     for agent in TOKENS:
         await exchange.modern("tools/call", CALL, agent=agent)
     assert [call.principal.id for call in exchange.calls] == list(TOKENS)
+
+
+async def test_a_connection_that_ended_is_gone_without_the_collection_of_garbage() -> None:
+    exchange, gone = Exchange(), asyncio.Event()
+    async with serving(exchange.app) as place:
+        reader, writer = await place.open()
+        writer.write(b"GET /mcp/files HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert (await one_answer(reader))[0] == 401
+        kept = weakref.ref(place.connection, lambda _: gone.set())
+        gc.disable()
+        try:
+            writer.close()
+            async with asyncio.timeout(10):
+                await gone.wait()
+        finally:
+            gc.enable()
+    assert kept() is None
