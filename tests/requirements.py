@@ -20,6 +20,7 @@ PROMISES: dict[str, str] = {
     # what breaks around it
     "fault.upstream": "traps.md 1: an upstream that dies, lies or never answers costs one call, told in our own words",
     "fault.memory": "traps.md 1: an answer of 100 MB is withheld and costs bounded memory",
+    "processes.no_fork": "decisions/0012: a start of a process never stops the loop: no Python runs in a forked child",
     "fault.full-disk": "style.md 16: a log that cannot commit stops the serving until it can again, and says so",
     "fault.read-only": "style.md 16: a state folder that cannot be written refuses the start",
     "fault.second-owner": "surface.md, Commands: one owner per state folder",

@@ -1,4 +1,4 @@
-"""The only place that starts processes: a program run to its end, or a server that is kept and spoken to.
+"""What a process is to us: a program run to its end, or a server that is kept and spoken to.
 
 Not what may be started nor how it is confined: that is the caller's.
 """
@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import os
 import signal
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, Protocol
 
 from gateway.executors.sandbox.namespaces import made
 from gateway.executors.sandbox.status import Status
+from gateway.executors.spawned import DEVNULL, STDOUT, Spawned, spawned
 from gateway.model import JsonObject
 
 TIMED_OUT = 124
@@ -22,8 +22,6 @@ NOT_STARTED = 127
 """What `timeout` and a shell answer in the same case."""
 LAST_SECONDS = 10.0
 """For the end of a process that was killed."""
-_STANDARD = 2
-"""The last of the three descriptors that every process has."""
 
 _ENVIRONMENT = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"}
 """Of a program that is run to its end: ours holds secrets, and it may run as somebody else."""
@@ -31,12 +29,7 @@ _ENVIRONMENT = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"}
 
 async def run(argv: Sequence[str], timeout_s: float) -> tuple[int, str]:
     """The exit code and everything it printed; after `timeout_s` it and what it started are killed."""
-    _keep_to_ourselves(set())
-    starting = asyncio.ensure_future(
-        asyncio.create_subprocess_exec(
-            *argv, env=_ENVIRONMENT, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, start_new_session=True
-        )
-    )
+    starting = asyncio.ensure_future(spawned(argv, env=_ENVIRONMENT, stdin=DEVNULL, stderr=STDOUT))
     try:
         process = await asyncio.shield(starting)
     except asyncio.CancelledError:  # it may run already, and nobody else knows of it
@@ -46,15 +39,18 @@ async def run(argv: Sequence[str], timeout_s: float) -> tuple[int, str]:
         return NOT_STARTED, f"{argv[0]} cannot be started: {error.strerror}"
     try:
         async with asyncio.timeout(timeout_s):
-            output, _ = await process.communicate()
+            assert process.stdout
+            output = await process.stdout.read()
+            await process.wait()
     except TimeoutError:
         return TIMED_OUT, f"{argv[0]} took longer than {timeout_s:g} s"
     finally:
         await _killed(process)
+        process.close()
     return process.returncode or 0, output.decode(errors="replace")
 
 
-async def _killed(process: asyncio.subprocess.Process) -> None:
+async def _killed(process: Spawned) -> None:
     """End the process and all it started, if it has not ended."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
@@ -101,7 +97,7 @@ class Child:
 
     def __init__(
         self,
-        process: asyncio.subprocess.Process,
+        process: Spawned,
         evidence: Mapping[str, Any],
         status: Status | None = None,
         gate: int | None = None,
@@ -193,8 +189,7 @@ class Child:
         if self._gate is not None:
             os.close(self._gate)
             self._gate = None
-        # Its pipes, of which a reader may have left something: asyncio closes them only at their ends.
-        self._process._transport.close()  # type: ignore[attr-defined] # noqa: SLF001 - there is no public way
+        self._process.close()
         for end_with in self.on_end:
             await end_with()
         self.on_end.clear()
@@ -252,39 +247,20 @@ async def start(what: Start, *, line_limit: int = 1 << 16) -> Child:
     return child
 
 
-async def _spawned(what: Start, descriptors: Mapping[str, int], line_limit: int) -> asyncio.subprocess.Process:
+async def _spawned(what: Start, descriptors: Mapping[str, int], line_limit: int) -> Spawned:
     argv = list(what.argv)
     for name, number in descriptors.items():
         if (place := f"{{fd:{name}}}") in argv:
             argv[argv.index(place)] = str(number)
-    _keep_to_ourselves(set(descriptors.values()))
+    given = tuple(descriptors.values())
     starting = asyncio.ensure_future(
-        asyncio.create_subprocess_exec(
-            *argv,
-            env=dict(what.env),
-            cwd=what.cwd,
-            stdin=PIPE,
-            stdout=PIPE,
-            stderr=PIPE,
-            limit=line_limit,
-            start_new_session=True,
-            pass_fds=tuple(descriptors.values()),
-        )
+        spawned(argv, env=what.env, cwd=what.cwd, descriptors=given, line_limit=line_limit)
     )
     try:
         return await asyncio.shield(starting)
     except asyncio.CancelledError:  # it may run already, and nobody else knows of it
         await _killed(await starting)
         raise
-
-
-def _keep_to_ourselves(given: set[int]) -> None:
-    """Let no other descriptor through: uvloop closes none in the child, and a library may have made one inheritable."""
-    for name in os.listdir("/proc/self/fd"):
-        number = int(name)
-        if number > _STANDARD and number not in given:
-            with contextlib.suppress(OSError):  # the listing's own
-                os.set_inheritable(number, False)  # noqa: FBT003 - its only way
 
 
 def _numbered(content: bytes, descriptors: Mapping[str, int]) -> bytes:
