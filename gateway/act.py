@@ -6,9 +6,10 @@ from typing import Final
 
 from gateway.approvals.request import GRANTED, USED, VOID, Standing
 from gateway.audit import records
+from gateway.keyed import Key
 from gateway.model import Code, Ending, Grant, Proposal, RunId
 from gateway.runs import states
-from gateway.writes import ApprovalMoved, RunOpened, RunResumed, Write
+from gateway.writes import ApprovalMoved, KeyFollowed, RunOpened, RunResumed, Write
 
 
 @dataclass(slots=True)
@@ -17,12 +18,27 @@ class Holds:
 
     standing: Standing | None = None
     """The approval that the intent uses up."""
+    key: Key | None = None
+    """The idempotency key that the run takes."""
+
+    def keyed(self, proposal: Proposal) -> bool:
+        """Whether a key may belong to the run: it states one, or goes on where an earlier round stated one."""
+        return self.key is not None or proposal.call.round is not None
+
+    def waiting(self, run: RunId) -> Sequence[Write]:
+        """The writes beside a run's request for an approval."""
+        return [] if self.key is None else [self.key.taken(run)]
 
     def opened(self, run: RunId, proposal: Proposal) -> Sequence[Write]:
         """The writes of the intent."""
+        begun: list[Write] = [opened(run, proposal)]
         if self.standing is not None:
-            return [RunResumed(run), ApprovalMoved(self.standing.approval, USED, (GRANTED,))]
-        return [opened(run, proposal)]
+            begun = [RunResumed(run), ApprovalMoved(self.standing.approval, USED, (GRANTED,))]
+        if self.key is not None:
+            begun.append(self.key.taken(run))
+        if proposal.call.round is not None and proposal.call.round.previous is not None:
+            begun.append(KeyFollowed(proposal.call.round.previous, run))
+        return begun
 
     def refused(self, run: RunId, code: Code) -> Sequence[Write]:
         """The writes of a refusal of what people had agreed to: the approval is void."""

@@ -27,6 +27,7 @@ from gateway.config import Settings, load, text_of
 from gateway.errors import BasculeError, ConfigError, Fatal
 from gateway.facts import Sessions
 from gateway.identity.tokens import Authenticator, Failures
+from gateway.keyed import Keyed
 from gateway.model import JsonObject
 from gateway.parts import Archive, Gateway, Tasks
 from gateway.policy import Pdp
@@ -106,6 +107,7 @@ def _together(settings: Settings, log: Log, archive: Archive, tasks: Tasks, secr
         tasks=tasks,
         seals=Seals(secret),
         requests=Requests(archive.reader, secret, time.time),
+        keyed=Keyed(archive.reader, secret),
         brakes=Brakes(archive.reader, time.time),
     )
 

@@ -5,6 +5,7 @@ same call made again, an hour or a restart later. What was true when people agre
 """
 
 import time
+from collections.abc import Sequence
 from typing import Final
 
 import orjson
@@ -25,7 +26,7 @@ from gateway.runs import states
 from gateway.separation import separated
 from gateway.storage.database import Conflict
 from gateway.storage.tables.approvals import ApprovalRow
-from gateway.writes import ApprovalMoved, ApprovalOpened, RunWaiting, Write
+from gateway.writes import ApprovalMoved, ApprovalOpened, KeyTaken, RunWaiting, Write
 
 HOLD_SECONDS: Final = 40.0
 """A client that reports no progress gives up after a minute: it is told before that to come back."""
@@ -33,6 +34,7 @@ BEAT_SECONDS: Final = 10.0
 """How often a client that wants progress hears that it still waits."""
 AT_ONCE: Final = 100
 """Requests that are ended in one transaction; others get their turn between."""
+_KEY_HELD: Final = "another call holds this idempotency key, or this one as it was judged before"
 
 
 class Asked(Refused):
@@ -41,6 +43,13 @@ class Asked(Refused):
     def __init__(self, run: RunId, code: Code, reason: str, *, would_pass: str = "") -> None:
         super().__init__(code, reason, would_pass=would_pass)
         self.run = run
+
+
+class KeyHeld(Refused):
+    """Its idempotency key is held by another call, or by this one as it was judged before."""
+
+    def __init__(self) -> None:
+        super().__init__(Code.KEY_REUSED, _KEY_HELD, would_pass="a key of its own")
 
 
 def needed(proposal: Proposal, decision: Decision, gw: Gateway) -> bool:
@@ -52,12 +61,17 @@ def needed(proposal: Proposal, decision: Decision, gw: Gateway) -> bool:
     return bool(gw.settings.approvers) or separated()
 
 
-async def granted(run: RunId, proposal: Proposal, decision: Decision, channel: Channel, gw: Gateway) -> Standing:
+async def granted(
+    run: RunId, proposal: Proposal, decision: Decision, channel: Channel, gw: Gateway, beside: Sequence[Write] = ()
+) -> Standing:
     """The approval of exactly this proposal, once people agreed; a client that can wait is held meanwhile.
+
+    `beside` are the writes that go with a request.
 
     Raises:
         Asked: nobody answered yet, and the request was opened under `run`: it is recorded.
-        Refused: APPROVAL_REQUIRED (it waits under an earlier run), APPROVAL_DENIED, APPROVAL_EXPIRED, SCHEMA.
+        Refused: APPROVAL_REQUIRED (it waits under an earlier run), APPROVAL_DENIED, APPROVAL_EXPIRED, KEY_REUSED,
+            SCHEMA.
         LogUnavailable: it could not be recorded.
     """
     try:
@@ -70,11 +84,15 @@ async def granted(run: RunId, proposal: Proposal, decision: Decision, channel: C
     if known is not None and known.state == EXPIRED and (late := gw.requests.named(known.approval)) is not None:
         await _lapsed(late, gw)
         known = None
+    again = False
     while known is None:
         try:
-            known = await _opened(run, proposal, decision, digest, gw)
-        except Conflict:  # the same call came twice in one breath
+            known = await _opened(run, proposal, decision, digest, gw, beside)
+        except Conflict as conflict:  # the same call came twice in one breath
             known = gw.requests.of(who, digest)
+            if known is None and conflict.kind is KeyTaken and again:
+                raise KeyHeld from None
+            again = True
     if known.state == WAITING:
         known = await _held(known, channel, gw)
     return _usable(run, known)
@@ -99,7 +117,9 @@ def _usable(run: RunId, known: Standing) -> Standing:
     raise Refused(code, reason, would_pass=would_pass)
 
 
-async def _opened(run: RunId, proposal: Proposal, decision: Decision, digest: str, gw: Gateway) -> Standing:
+async def _opened(
+    run: RunId, proposal: Proposal, decision: Decision, digest: str, gw: Gateway, beside: Sequence[Write]
+) -> Standing:
     call, pin, who = proposal.call, proposal.pin, proposal.call.principal
     approval, expires = uuid7(), gw.requests.now() + request.lasts_s(decision.demands)
     name = records.public_name(call.kind, pin.name)
@@ -109,6 +129,7 @@ async def _opened(run: RunId, proposal: Proposal, decision: Decision, digest: st
     writes: list[Write] = [
         RunWaiting(run, call.task, who.id, who.tenant, *named),
         ApprovalOpened(approval, run, who.tenant, who.id, digest, *named, decision.demands, expires, doc),
+        *beside,
     ]
     record = records.requested(run, proposal, decision, approval=approval, expires=expires)
     await gw.log.append([record], writes)

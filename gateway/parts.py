@@ -15,6 +15,7 @@ from gateway.executors import Executor
 from gateway.executors.launcher import Grounds
 from gateway.facts import Sessions
 from gateway.feeds import Hub
+from gateway.keyed import Keyed
 from gateway.kinds import Listed
 from gateway.model import Digest, Mode, Principal, Record
 from gateway.policy import Pdp
@@ -163,6 +164,8 @@ class Gateway:
     """What waits for people."""
     brakes: Brakes
     """What operators have slowed, question or stopped."""
+    keyed: Keyed
+    """The idempotency keys."""
     parking: Parking = field(default_factory=Parking)
     """What waits upstream for such an answer."""
     hub: Hub = field(default_factory=Hub)

@@ -14,7 +14,7 @@ A refusal is possible only before the intent is durable. From there on every pat
 import logging
 from dataclasses import replace
 
-from gateway import approving, asking, listing
+from gateway import approving, asking, keyed, listing
 from gateway.act import NOTHING, Act, Holds, opened
 from gateway.audit import records
 from gateway.audit.ids import uuid7
@@ -39,6 +39,7 @@ from gateway.model import (
 )
 from gateway.parts import Gateway
 from gateway.recovery import UNKNOWN, settle_later, unsettled
+from gateway.repeating import repeated
 from gateway.rounds import NotOurs
 from gateway.runs import states
 from gateway.settling import Asked, conclude, fail, pause
@@ -55,6 +56,10 @@ _NO_LOG = "nothing may run while the audit log cannot commit"
 _NO_ANSWER = "what the upstream asked was not answered"
 
 logger = logging.getLogger(__name__)
+
+
+class Overtaken(Exception):
+    """Another call came first."""
 
 
 async def serve(call: Call, gw: Gateway, channel: Channel = SILENT) -> Reply:
@@ -96,8 +101,11 @@ async def _judged(run: RunId, call: Call, channel: Channel, gw: Gateway) -> "Rep
     try:
         pin, executor = await _bound(call, gw)
         proposal, decision = await judge(Proposal(call, pin), gw)
+        holds.key = keyed.stated(proposal)
+        if holds.key and (told := await repeated(run, holds.key, proposal, decision, channel, gw)) is not None:
+            return told
         if approving.needed(proposal, decision, gw):
-            standing = await approving.granted(run, proposal, decision, channel, gw)
+            standing = await approving.granted(run, proposal, decision, channel, gw, holds.waiting(run))
             run, holds.standing = RunId(standing.run), standing
             pin, executor = await _bound(call, gw)  # all of it afresh: much may have changed while people thought
             proposal, decision = await judge(Proposal(call, pin), gw)
@@ -106,11 +114,37 @@ async def _judged(run: RunId, call: Call, channel: Channel, gw: Gateway) -> "Rep
     except approving.Asked as waits:
         return replies.refusal(waits.code, waits.reason, run=waits.run, would_pass=waits.would_pass, kind=call.kind)
     except Refused as refusal:
+        if (told := await _overtaken(call, pin, decision, refusal, holds, channel, gw)) is not None:
+            return told
         return await refuse(run, call, pin, decision, refusal, gw, holds)
     except LogUnavailable:
         return replies.refusal(Code.LOG_UNAVAILABLE, _NO_LOG, run=run, kind=call.kind)
     # The server never cancels a request's task when its client hangs up: what is begun here is settled here.
-    return await perform(Act(run, proposal, grant, holds), executor, gw, channel)
+    act = Act(run, proposal, grant, holds)
+    try:
+        with gw.keyed.running(run, held=holds.keyed(proposal)):
+            return await perform(act, executor, gw, channel)
+    except Overtaken:
+        return await lost(act, channel, gw)
+
+
+async def _overtaken(
+    call: Call,
+    pin: Pin | None,
+    decision: Decision | None,
+    refusal: Refused,
+    holds: Holds,
+    channel: Channel,
+    gw: Gateway,
+) -> Reply | None:
+    """What it came to, where the approval it waited for was used by the same call under the same key."""
+    used = refusal.code is Code.APPROVAL_REQUIRED or isinstance(refusal, approving.KeyHeld)
+    if holds.key is None or pin is None or decision is None or not used:
+        return None
+    try:
+        return await repeated(RunId(uuid7()), holds.key, Proposal(call, pin), decision, channel, gw)
+    except (Refused, LogUnavailable):
+        return None
 
 
 async def _bound(call: Call, gw: Gateway) -> tuple[Pin, Executor]:
@@ -190,6 +224,9 @@ async def perform(act: Act, executor: Executor, gw: Gateway, channel: Channel = 
     """Durable intent, effect, verdict on the result, durable ending, reply.
 
     `executor` is that of the server whose definition was judged: a reload may have put another in its place.
+
+    Raises:
+        Overtaken: what the intent needs was taken by another call in this moment: nothing of it was stored.
     """
     run, proposal, kind = act.run, act.proposal, act.proposal.call.kind
     try:
@@ -198,7 +235,7 @@ async def perform(act: Act, executor: Executor, gw: Gateway, channel: Channel = 
         gw.tasks.start(settle_later(run, gw))  # the intent may be stored all the same
         return replies.refusal(Code.LOG_UNAVAILABLE, _NO_LOG, run=run, kind=kind)
     except Conflict:
-        return await lost(act, gw)
+        raise Overtaken from None
     # Point of no return: the intent is durable. Nothing below may leave without settling the run.
     try:
         outcome = await execute(run, proposal, act.grant.limits, executor, channel, gw)
@@ -217,10 +254,12 @@ async def perform(act: Act, executor: Executor, gw: Gateway, channel: Channel = 
         return await fail(act, broken, channel, gw)
 
 
-async def lost(act: Act, gw: Gateway) -> Reply:
-    """What the intent needs was taken by another call in this moment: nothing of it was stored, nothing runs."""
-    refusal = Refused(Code.APPROVAL_REQUIRED, "its approval was used by another call", would_pass="asking again")
+async def lost(act: Act, channel: Channel, gw: Gateway) -> "Reply | Asked":
+    """What is told where another call took what the intent needs: nothing of it was stored, nothing runs."""
     call, pin = act.proposal.call, act.proposal.pin
+    if act.holds.key is not None:  # by the same call: what that one comes to is to be had as soon as it is stored
+        return await one_round(call, channel, gw)
+    refusal = Refused(Code.APPROVAL_REQUIRED, "its approval was used by another call", would_pass="asking again")
     return await refuse(RunId(uuid7()), call, pin, act.grant.decision, refusal, gw)
 
 

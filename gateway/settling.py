@@ -4,6 +4,7 @@ Not the way there: that is pipeline.py. Whatever happens here, the run ends in a
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway import asking
@@ -40,6 +41,7 @@ from gateway.screening import Screened, redact, screen
 from gateway.validators import schema
 from gateway.wire import replies
 from gateway.wire.mcp import MISSING_CAPABILITY, MODERN
+from gateway.writes import Write
 
 READ_ONLY = frozenset({"read"})
 LARGE_BYTES = 262_144
@@ -142,9 +144,17 @@ async def release(act: Act, outcome: Outcome, screened: Screened, verdict: Decis
     if not kept_back:
         tasks.remember(proposal, outcome, gw)
     seen = gw.sessions.learn(proposal, labels=learned, wrote=not reads_only(pin))
-    stored = await gw.log.append([record], [states.ended(run, ending, code), *seen])
+    kept = _kept(act, reply, learned, gw)
+    stored = await gw.log.append([record], [states.ended(run, ending, code), *seen, *kept])
     # Point of no return: the ending is durable, and only now is anything of the result told.
     return await _with_receipt(reply, proposal.call, stored.first, gw)
+
+
+def _kept(act: Act, reply: Reply, labels: tuple[str, ...], gw: Gateway) -> Sequence[Write]:
+    """The write of what the client was given, where a key may belong to the run."""
+    if not act.holds.keyed(act.proposal):
+        return ()
+    return [gw.keyed.keeps(act.run, reply, labels, whole=gw.settings.audit.payloads == "sealed")]
 
 
 def _withheld(run: RunId, proposal: Proposal, why: str, verdict: Decision) -> Reply:
@@ -158,18 +168,20 @@ async def fail(act: Act, failure: Failed, channel: Channel, gw: Gateway) -> Repl
     withheld = failure.code in _WITHHOLDING
     unknown = failure.unknown and not reads_only(pin)  # what changes nothing has no unknown end
     ending = Ending.UNKNOWN if unknown else Ending.WITHHELD if withheld else Ending.FAILED
+    reply = replies.refusal(failure.code, failure.reason, run=run, kind=proposal.call.kind)
+    kept = _kept(act, reply, (), gw) if withheld else ()  # what failed without an effect gives its key back
     detail = failure.detail or failure.reason
     record = records.settled(run, ending, code=failure.code, pin=pin, detail=detail)
     seen = gw.sessions.learn(proposal, labels=(), wrote=not reads_only(pin))
     kind = proposal.call.kind
     try:
-        await gw.log.append([record], [states.ended(run, ending, failure.code), *seen])
+        await gw.log.append([record], [states.ended(run, ending, failure.code), *seen, *kept])
     except LogUnavailable:
         return unsettled(run, gw, kind)
     fault = await asking.visited(proposal, run, failure.fault, channel.capabilities, gw)
     if fault and (told := replies.fault(fault, failure.reason, kind=kind, name=proposal.call.name)):
         return told
-    return replies.refusal(failure.code, failure.reason, run=run, kind=kind)
+    return reply
 
 
 async def _with_receipt(reply: Reply, call: Call, index: int, gw: Gateway) -> Reply:

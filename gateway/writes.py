@@ -138,6 +138,31 @@ class BrakeReleased:
     subject: str
 
 
+@dataclass(frozen=True, slots=True)
+class KeyTaken:
+    """Write: an idempotency key belongs to this run; applies only where no run holds it, or this one does."""
+
+    name: str
+    call: str
+    run: RunId
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFollowed:
+    """Write: what keys the previous round held, its next one holds."""
+
+    previous: RunId
+    run: RunId
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyKept:
+    """Write: what the client of a run was given, sealed, where a key is held by it; empty: not to be had again."""
+
+    run: RunId
+    reply: bytes
+
+
 Write = (
     RunOpened
     | RunEnded
@@ -151,12 +176,15 @@ Write = (
     | ApprovalMoved
     | BrakeSet
     | BrakeReleased
+    | KeyTaken
+    | KeyFollowed
+    | ReplyKept
 )
 
 
 def placed(records: Sequence[Record], writes: Sequence[Write]) -> list[tuple[int, Write]]:
-    """Each write beside the first record of its run, an ending beside the last, or else beside the first of all."""
+    """Each write beside the first record of its run, an ending and its reply beside the last; else the first of all."""
     last: dict[object, int] = {record.run: place for place, record in enumerate(records)}
     first: dict[object, int] = {records[place].run: place for place in reversed(range(len(records)))}
-    places = ((last if isinstance(write, RunEnded) else first, write) for write in writes)
+    places = ((last if isinstance(write, RunEnded | ReplyKept) else first, write) for write in writes)
     return [(of.get(getattr(write, "run", None), 0), write) for of, write in places]

@@ -21,6 +21,7 @@ from gateway.executors.launcher import Grounds, Machine
 from gateway.executors.packages.store import Packages
 from gateway.executors.sandbox.machine import Cause, Host
 from gateway.facts import Sessions
+from gateway.keyed import Keyed
 from gateway.kinds import Listed
 from gateway.model import Call, JsonObject, Limits, Manifest, Outcome, Principal, Proposal, Reply
 from gateway.parts import Archive, Gateway, Tasks
@@ -177,6 +178,7 @@ async def data_path(folder: Path, policy: str = POLICY, terms: Terms | None = No
         tasks=tasks,
         seals=Seals(own.sealing),
         requests=Requests(reader, own.sealing, time.time),
+        keyed=Keyed(reader, own.sealing),
         brakes=Brakes(reader, time.time),
     )
     try:

@@ -4,24 +4,17 @@ No process has to live while a request waits: what is in memory here are only th
 """
 
 import asyncio
-import os
 from collections.abc import Callable
 from typing import Final
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
 from gateway.approvals.request import DENIED, EXPIRED, OPEN, Standing
-from gateway.errors import Unreadable
+from gateway.boxes import Box
 from gateway.model import Principal
 from gateway.storage.database import Reader
 from gateway.storage.tables import approvals
 from gateway.storage.tables.approvals import AnswerRow, ApprovalRow
 
-_INFO: Final = b"bascule approval v1"
-_NONCE: Final = 12
+_PURPOSE: Final = b"bascule approval v1"
 
 
 class Requests:
@@ -29,7 +22,7 @@ class Requests:
 
     def __init__(self, reader: Reader, secret: bytes, clock: Callable[[], float]) -> None:
         self._reader, self._clock = reader, clock
-        self._cipher = AESGCM(HKDF(hashes.SHA256(), 32, None, _INFO).derive(secret))
+        self._box = Box(secret, _PURPOSE)
         self._holding: dict[str, set[asyncio.Future[None]]] = {}
         self.answering = asyncio.Lock()
         """Held while an answer is judged and stored: two at once would each count without the other."""
@@ -86,8 +79,7 @@ class Requests:
 
     def seal(self, approval: str, content: bytes) -> bytes:
         """What people are to see, as it is stored."""
-        nonce = os.urandom(_NONCE)
-        return nonce + self._cipher.encrypt(nonce, content, approval.encode())
+        return self._box.seal(approval, content)
 
     def opened(self, row: ApprovalRow) -> bytes:
         """What people are to see.
@@ -95,7 +87,4 @@ class Requests:
         Raises:
             Unreadable: it was changed, or sealed with another key.
         """
-        try:
-            return self._cipher.decrypt(row.doc[:_NONCE], row.doc[_NONCE:], row.approval.encode())
-        except (InvalidTag, ValueError):
-            raise Unreadable(f"what approval {row.approval} asks does not open") from None
+        return self._box.opened(row.approval, row.doc)

@@ -148,6 +148,21 @@ def settled(  # noqa: PLR0913 - each stands in the record by itself
     return Record(kind="call.settled", run=run, public=public, sealed=sealed)
 
 
+def repeated(run: RunId, proposal: Proposal, decision: Decision, *, of: RunId | str) -> Record:
+    """`call.repeated`: a call under an idempotency key that was told what the run `of` had come to."""
+    return Record(
+        kind="call.repeated",
+        run=run,
+        public={
+            **_of_pin(proposal.pin, proposal.call.kind),
+            "of": of,
+            "decision": _of_decision(decision, action=decision.effect),
+            "checks": _of_checks(proposal.checks),
+        },
+        sealed={**_of_call(proposal.call), "input": decision.input},
+    )
+
+
 def abandoned(run: RunId, proposal: Proposal) -> Record:
     """`call.abandoned`: its upstream asked something, and nobody came back with an answer."""
     return Record(kind="call.abandoned", run=run, public=_of_pin(proposal.pin, proposal.call.kind))

@@ -5,10 +5,11 @@ In a batch the kinds are applied in this order.
 
 from typing import Any
 
-from gateway.storage.tables import approvals, brakes, bundles, runs, sessions
+from gateway.storage.tables import approvals, brakes, bundles, keys, runs, sessions
 from gateway.storage.tables.statement import Statement
 
 WRITES: dict[type[Any], Statement] = {
+    **keys.WRITES,
     **approvals.WRITES,
     **runs.WRITES,
     **sessions.WRITES,
