@@ -15,7 +15,7 @@ from gateway.writes import SessionSeen
 
 IDLE_SECONDS = 3600.0
 """A session known only by its principal is a new one after this long without a call."""
-KEPT = 4_096
+KEPT = 2_048
 """Sessions in memory; of the others the store knows, and reading one again costs a read, never a label."""
 SOURCES = 64
 """Untrusted sources named per session; the label stands however many there were."""

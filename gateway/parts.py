@@ -29,8 +29,8 @@ from gateway.storage.database import Reader
 T = TypeVar("T")
 ListKey = tuple[str, Listed]
 """One list of one upstream."""
-ShownKey = tuple[Principal, tuple[str, ...], ListKey, str, int, str, Mode]
-"""Principal, the labels of its session, the list, bundle digest, the list's revision, era, the upstream's mode."""
+ShownKey = tuple[Principal, tuple[str, ...], ListKey, str, Mode]
+"""Principal, the labels of its session, the list, era, the upstream's mode."""
 SeenKey = tuple[Listed, tuple[str, ...], bool, tuple[int, ...], tuple[frozenset[str], ...]]
 """What a caller is shown at an endpoint: the list, its upstreams and form, their revisions, what is hidden of each.
 Callers who are shown the same share what is made of it."""
@@ -110,8 +110,8 @@ class Lists:
     """What came of the last attempt, where it brought nothing."""
     stale: set[ListKey] = field(default_factory=set)
     """Lists that their upstream said have changed."""
-    shown: dict[ShownKey, frozenset[str]] = field(default_factory=dict)
-    """What each principal does not see, as long as nothing the answer depends on has changed."""
+    shown: dict[ShownKey, tuple[int, Digest, frozenset[str]]] = field(default_factory=dict)
+    """What each principal does not see, and of which revision of the list and by which bundle that was answered."""
     alike: dict[frozenset[str], frozenset[str]] = field(default_factory=dict)
     """Hidden sets by themselves: equal ones are kept once."""
     rolls: dict[tuple[str, Listed, bool], tuple[int, Roll]] = field(default_factory=dict)
@@ -119,8 +119,8 @@ class Lists:
     owners: dict[tuple[Listed, tuple[str, ...]], tuple[tuple[int, ...], Owners]] = field(default_factory=dict)
     """By list and upstreams of an endpoint."""
     pages: dict[tuple[SeenKey, Place | None], Page] = field(default_factory=dict)
-    parts: dict[tuple[str, Listed, bool, int, frozenset[str]], bytes] = field(default_factory=dict)
-    """Digests of what is shown of one upstream."""
+    parts: dict[tuple[str, Listed, bool, frozenset[str]], tuple[int, bytes]] = field(default_factory=dict)
+    """Digests of what is shown of one upstream, and of which revision that is."""
     words: dict[str, tuple[tuple[int, ...], Words]] = field(default_factory=dict)
     """By endpoint: its index, and the revisions it was made of."""
     spoken: dict[str, Spoken] = field(default_factory=dict)

@@ -26,10 +26,11 @@ async def hidden(
         Refused: the policy gives no answer.
     """
     labels, mode = gw.sessions.labels(session), gw.registry.mode(upstream)
-    key = (principal, labels, (upstream, what), gw.pdp.bundle.digest, revision(upstream, what, gw), era, mode)
-    known = gw.lists.shown.get(key)
-    if known is not None:
-        return known
+    key = (principal, labels, (upstream, what), era, mode)
+    bundle, made_of = gw.pdp.bundle.digest, revision(upstream, what, gw)
+    before = gw.lists.shown.get(key)
+    if before is not None and before[0] == made_of and before[1] == bundle:
+        return before[2]
     entries: Iterable[Pin] | Iterable[JsonObject]
     if what is Listed.TOOLS:
         entries = gw.registry.pins(Endpoint(upstream, (upstream,), qualified=False))
@@ -42,7 +43,7 @@ async def hidden(
     if mode is Mode.SHADOW:  # shadow breaks nothing: what it would hide is called, judged and recorded
         known = NOTHING_HIDDEN
     known = alike(known, gw)
-    kept(gw.lists.shown, key, known, KEPT)
+    kept(gw.lists.shown, key, (made_of, bundle, known), KEPT)
     await asyncio.sleep(0)  # with many entries one evaluation is long: let others in between upstreams
     return known
 

@@ -133,12 +133,12 @@ def _page(what: Listed, endpoint: Endpoint, shown: Seen, after: Place | None, gw
 
 def _part(what: Listed, endpoint: Endpoint, one: tuple[Roll, int, frozenset[str]], gw: Gateway) -> bytes:
     roll, made_of, left_out = one
-    key = (roll.upstream, what, endpoint.qualified, made_of, left_out)
+    key = (roll.upstream, what, endpoint.qualified, left_out)
     known = gw.lists.parts.get(key)
-    if known is None:
-        known = roll.digest(left_out)
+    if known is None or known[0] != made_of:
+        known = (made_of, roll.digest(left_out))
         kept(gw.lists.parts, key, known, PARTS_KEPT)
-    return known
+    return known[1]
 
 
 def _roll(upstream: str, what: Listed, gw: Gateway, *, qualified: bool) -> tuple[int, Roll]:
