@@ -27,6 +27,9 @@ from gateway.policy import inputs, obligations
 from gateway.policy.decide import decide
 from gateway.validators import schema, semantic
 
+QUESTIONED = "an operator wants a person to agree to calls like this one"
+"""The reason that a brake adds to what the policy allows."""
+
 
 async def judge(proposal: Proposal, gw: Gateway) -> tuple[Proposal, Decision]:
     """Schema, typed values, facts, Rego: the first refusal wins.
@@ -55,12 +58,15 @@ async def judge(proposal: Proposal, gw: Gateway) -> tuple[Proposal, Decision]:
 
 
 def _questioned(decision: Decision, proposal: Proposal) -> Decision:
-    """What the policy allows, where an operator wants a person to agree to each call."""
+    """What the policy says, where an operator wants a person to agree to each call."""
     if proposal.pin.mode is Mode.SHADOW:  # which softens what policy asks for, and no brake
-        raise Refused(Code.BRAKED, "an operator wants a person to agree to calls like this one, and this is shadow")
-    if decision.effect is not Effect.ALLOW:
-        return decision
-    why = (*decision.reasons, "an operator wants a person to agree to calls like this one")
+        raise Refused(Code.BRAKED, f"{QUESTIONED}, and this is shadow")
+    return questioned(decision) if decision.effect is Effect.ALLOW else decision
+
+
+def questioned(decision: Decision) -> Decision:
+    """What the policy allows, once a person agrees."""
+    why = (*decision.reasons, QUESTIONED)
     asked = replace(decision, effect=Effect.REQUIRE_APPROVAL, code=Code.APPROVAL_REQUIRED, reasons=why)
     return replace(asked, demands=decision.demands or (Demand(),))
 

@@ -54,7 +54,7 @@ PROMISES: dict[str, str] = {
     "cancel.recorded": "traps.md 1: a call that its client gave up is withdrawn upstream, and its ending recorded",
     # the runtime owns the state
     "runs.table": "design.md, Durability: no effect without a durable intent, nothing out of frozen without a person",
-    "key.once": "surface.md, On the wire: under one idempotency key a call is done once, and told again what it came to",
+    "key.once": "surface.md, On the wire: under one key a call is done once, and told again what it came to",
     "key.doubt": "audit.md B5: a call under a key whose end nobody knows is never repeated",
     "approval.exact": "design.md 7: an approval covers one exact proposal, once, until it expires",
     "approval.afresh": "design.md 7: what was agreed to is judged again on fresh facts before the effect",
@@ -65,6 +65,7 @@ PROMISES: dict[str, str] = {
     "approval.harmless": "security.md: nothing in a request steers the approver's terminal",
     "approval.terminal": "surface.md: passphrases come from the terminal alone",
     "webhooks": "surface.md: whoever is configured is told, signed, of what is durable, and no call waits for it",
+    "replay": "design.md 10: every recorded decision is made again, under the recorded or another policy; nothing runs",
     "approval.survives": "audit.md B: a request waits without a process, and a restart forgets none",
     # style.md
     "house.sizes": "style.md 7",

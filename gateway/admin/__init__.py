@@ -25,8 +25,11 @@ from gateway.admin.records import (
     opened_log,
     runs_list,
 )
+from gateway.admin.replays import policy_replay, runs_replay, tasks_replay
+from gateway.admin.runs import runs_show
 from gateway.admin.searches import audit_search
 from gateway.admin.suggestions import policy_suggest
+from gateway.admin.tasks import tasks_list, tasks_show
 from gateway.admin.upstreams import (
     upstream_accept,
     upstream_list,
@@ -59,11 +62,17 @@ __all__ = [
     "policy_check",
     "policy_eval",
     "policy_reload",
+    "policy_replay",
     "policy_suggest",
     "policy_test",
     "put_in_force",
     "runs_list",
+    "runs_replay",
+    "runs_show",
     "sound",
+    "tasks_list",
+    "tasks_replay",
+    "tasks_show",
     "upstream_accept",
     "upstream_list",
     "upstream_log",
@@ -96,5 +105,19 @@ ACTIONS = (
     doctor,
 )
 """The actions on the parts of a gateway."""
-ON_ARCHIVE = (audit_tail, audit_show, audit_search, audit_verify, audit_prove, policy_suggest, runs_list)
+ON_ARCHIVE = (
+    audit_tail,
+    audit_show,
+    audit_search,
+    audit_verify,
+    audit_prove,
+    policy_suggest,
+    policy_replay,
+    runs_list,
+    runs_show,
+    runs_replay,
+    tasks_list,
+    tasks_show,
+    tasks_replay,
+)
 """The actions that only read the log: they work beside a running owner, and on a log that no gateway would open."""

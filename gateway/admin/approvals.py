@@ -141,8 +141,8 @@ async def _judged(row: ApprovalRow, who: Principal, *, signed: bool, gw: Gateway
     if decision.effect is not Effect.ALLOW:
         code = decision.code or Code.POLICY_DENIED
         told = {"approval": row.approval, "code": code.value}
-        sealed = {"approver": who.id, "reasons": decision.reasons}
-        await gw.log.append([records.event("approval.refused", told, run=RunId(row.run), sealed=sealed)])
+        kept = records.answered(RunId(row.run), "approval.refused", decision, told, {"approver": who.id})
+        await gw.log.append([kept])
         raise Refused(code, "; ".join(decision.reasons), would_pass=decision.would_pass)
     return decision
 

@@ -4,8 +4,10 @@ import base64
 from pathlib import Path
 
 from gateway import subscriptions
-from gateway.admin.records import leaf, opened
-from gateway.audit import records
+from gateway.admin import recorded
+from gateway.admin.opening import Opener
+from gateway.admin.records import leaf
+from gateway.audit import keys, records
 from gateway.errors import ConfigError
 from gateway.model import JsonObject, Point
 from gateway.parts import Gateway
@@ -90,12 +92,13 @@ async def policy_eval(
         point = Point(input["point"])
         return {"point": point, "now": await gw.pdp.evaluate(point, input)}
     found = leaf(record or "", gw.archive.reader)
-    sealed = opened(found["index"], found["leaf"], gw.archive)
-    said = found["leaf"].get("decision")
-    if said is None or sealed is None or "input" not in sealed:
-        raise ConfigError("payload not kept" if said else "this record holds no decision")
+    opener = Opener(gw.archive.reader, keys.sealing_key(gw.archive.settings.state))
+    one = recorded.decision(found["index"], found["leaf"], opener)
+    if one is None or one.input is None:
+        raise ConfigError("payload not kept" if one else "this record holds no decision")
+    said = found["leaf"]["decision"]
     content = gw.archive.reader.bundle(said["bundle"])
     if content is None:
         raise ConfigError(f"the bundle {said['bundle']} is not kept")
-    again = await evaluate_again(content, sealed["input"])
+    again = await evaluate_again(content, one.input)
     return {"index": found["index"], "recorded": said, "again": again, "same": again["effect"] == said["effect"]}

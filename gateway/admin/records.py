@@ -2,10 +2,11 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -17,6 +18,7 @@ from gateway.parts import Archive
 from gateway.storage.database import Reader, RunRow
 from gateway.storage.sqlite import SqliteReader
 
+T = TypeVar("T")
 MOST = 1000
 DATABASE = "bascule.db"
 
@@ -36,7 +38,7 @@ async def audit_show(archive: Archive, *, operator: str, record: str) -> JsonObj
     for one in found:
         sealed = opened(one["index"], one["leaf"], archive)
         one["sealed"] = {name: orjson.loads(value) for name, value in sealed.items()} if sealed else None
-    return {"records": found, "run": _run(row) if row else None}
+    return {"records": found, "run": run_told(row) if row else None}
 
 
 async def audit_verify(
@@ -80,7 +82,7 @@ async def audit_prove(archive: Archive, *, operator: str, index: int) -> JsonObj
 
 async def runs_list(archive: Archive, *, operator: str, limit: int = 50, unfinished: bool = False) -> JsonObject:
     """Runs, newest first; `unfinished` are those whose effect nobody can vouch for."""
-    return {"runs": [_run(row) for row in archive.reader.runs(limit=min(limit, MOST), unfinished=unfinished)]}
+    return {"runs": [run_told(row) for row in archive.reader.runs(limit=min(limit, MOST), unfinished=unfinished)]}
 
 
 def opened_log(file: Path) -> SqliteReader:
@@ -92,6 +94,19 @@ def opened_log(file: Path) -> SqliteReader:
     if not file.is_file():
         raise ConfigError(f"there is no log at {file}; `bascule serve` begins one")
     return SqliteReader(file)
+
+
+async def beside(archive: Archive, work: Callable[[Reader], T]) -> T:
+    """What `work` finds, with a reader and in a thread of its own: nobody's call waits for it."""
+
+    def done() -> T:
+        reader = opened_log(archive.settings.state / DATABASE)
+        try:
+            return work(reader)
+        finally:
+            reader.close()
+
+    return await asyncio.to_thread(done)
 
 
 def leaf(wanted: str, reader: Reader) -> JsonObject:
@@ -124,7 +139,8 @@ def opened(index: int, leaf: JsonObject, archive: Archive) -> dict[str, bytes] |
     return {name: value for name, (_, value) in opened.items()}
 
 
-def _run(row: RunRow) -> JsonObject:
+def run_told(row: RunRow) -> JsonObject:
+    """A run as the index has it."""
     return {
         "run": row.run,
         "state": row.state,

@@ -81,6 +81,11 @@ def shown(proposal: Proposal, bundle: Digest, reasons: Iterable[str], judged: by
     }
 
 
+def state_of(row: ApprovalRow, now: int) -> str:
+    """What became of a stored request by this Unix second."""
+    return EXPIRED if row.state in OPEN and row.expires <= now else row.state
+
+
 def lasts_s(demands: Iterable[Demand]) -> int:
     """How long people may take: the shortest of what the rules say."""
     return min(one.expires_s for one in demands)

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from gateway.approvals.request import DENIED, EXPIRED, OPEN, Standing
+from gateway.approvals.request import DENIED, OPEN, Standing, state_of
 from gateway.boxes import Box
 from gateway.model import Principal
 from gateway.storage.database import Reader
@@ -42,10 +42,9 @@ class Requests:
 
     def standing(self, row: ApprovalRow) -> Standing:
         """A stored request as it stands now."""
-        late = row.state in OPEN and row.expires <= self.now()
         agreed = [one for one in approvals.answers(self._reader, row.approval) if one.verdict == "grant"]
         by, signed = tuple(one.approver for one in agreed), bool(agreed) and all(one.signed for one in agreed)
-        return Standing(row.approval, row.run, EXPIRED if late else row.state, row.expires, by, signed)
+        return Standing(row.approval, row.run, state_of(row, self.now()), row.expires, by, signed)
 
     def named(self, approval: str) -> ApprovalRow | None:
         """One request by its id."""

@@ -14,6 +14,7 @@ from gateway.model import (
     Call,
     Check,
     Decision,
+    Effect,
     Ending,
     Grant,
     JsonObject,
@@ -54,7 +55,7 @@ def intent(run: RunId, proposal: Proposal, grant: Grant, *, within: RunId | None
         sealed={
             **_of_call(proposal.call),
             "input": decision.input,
-            "decision": _said(decision, obligations=True),
+            "decision": said_of(decision),
         },
     )
 
@@ -77,16 +78,19 @@ def requested(run: RunId, proposal: Proposal, decision: Decision, *, approval: s
         sealed={
             **_of_call(proposal.call),
             "input": decision.input,
-            "decision": _said(decision, obligations=True),
+            "decision": said_of(decision),
         },
     )
 
 
 def answered(run: RunId, kind: str, decision: Decision, public: Mapping[str, Any], sealed: JsonObject) -> Record:
-    """`approval.granted`, `approval.denied`: what one person said, and the decision of `approve` that let them."""
+    """`approval.granted`, `approval.denied`: what one person said, with the decision of `approve` that let them; or
+    `approval.refused`, with the one that did not."""
     values = {name: orjson.dumps(value) for name, value in sealed.items()}
     said = {**public, "decision": _of_decision(decision, action=decision.effect)}
-    return Record(kind=kind, run=run, public=said, sealed={**values, "input": decision.input})
+    return Record(
+        kind=kind, run=run, public=said, sealed={**values, "input": decision.input, "decision": said_of(decision)}
+    )
 
 
 def refused(
@@ -105,6 +109,7 @@ def refused(
     if decision is not None:
         public["decision"] = _of_decision(decision, action="deny")
         sealed["input"] = decision.input
+        sealed["decision"] = said_of(decision)
     return Record(kind="call.refused", run=run, public=public, sealed=sealed)
 
 
@@ -142,7 +147,7 @@ def settled(  # noqa: PLR0913 - each stands in the record by itself
     if decision is not None:
         public["decision"] = _of_decision(decision, action=decision.effect)
         sealed["input"] = decision.input
-        sealed["decision"] = _said(decision, obligations=True)
+        sealed["decision"] = said_of(decision)
     if detail:
         sealed["detail"] = orjson.dumps(detail)
     return Record(kind="call.settled", run=run, public=public, sealed=sealed)
@@ -159,7 +164,7 @@ def repeated(run: RunId, proposal: Proposal, decision: Decision, *, of: RunId | 
             "decision": _of_decision(decision, action=decision.effect),
             "checks": _of_checks(proposal.checks),
         },
-        sealed={**_of_call(proposal.call), "input": decision.input},
+        sealed={**_of_call(proposal.call), "input": decision.input, "decision": said_of(decision)},
     )
 
 
@@ -254,10 +259,15 @@ def _of_checks(checks: Iterable[Check]) -> list[JsonObject]:
     ]
 
 
-def _said(decision: Decision, *, obligations: bool) -> bytes:
+def said_of(decision: Decision) -> bytes:
+    """What a decision says beside its effect and code, as it is sealed."""
     said: JsonObject = {"reasons": decision.reasons, "would_pass": decision.would_pass, "us": decision.elapsed_us}
-    if obligations and decision.obligations:
+    if decision.obligations:
         said["obligations"] = [{"type": one.type, **one.settings} for one in decision.obligations]
+    if decision.effect is Effect.REQUIRE_APPROVAL:
+        said["demands"] = [
+            {"from": list(one.roles), "quorum": one.quorum, "expires_s": one.expires_s} for one in decision.demands
+        ]
     return orjson.dumps(said)
 
 

@@ -13,6 +13,7 @@ from gateway.cli import (
     scanning,
     serving,
     setup,
+    tasks,
     upstream,
     wrapping,
 )
@@ -45,6 +46,7 @@ GROUPS = (
     ("audit", audit.app),
     ("approvals", approvals.app),
     ("runs", runs.app),
+    ("tasks", tasks.app),
     ("brake", brake.app),
 )
 

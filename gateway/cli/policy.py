@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import options
+from gateway.cli import options, replay
 from gateway.cli.asking import run_admin, without_state
 from gateway.cli.terminal import Status, printable, say, tell
 from gateway.errors import ConfigError
@@ -101,6 +101,29 @@ def evaluate(
     tell(answer)
     if answer.get("same") is False:
         raise typer.Exit(Status.FAILED)
+
+
+@app.command("replay")
+def replay_(
+    *,
+    against: Annotated[
+        Path, typer.Option("--against", metavar="DIR", help="A folder or tarball of policies.", show_default=False)
+    ],
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="24h, 7d, or a date. Default: all there is.")
+    ] = None,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=1, max=50_000, help="The newest so many decisions.")
+    ] = 10_000,
+    config: options.Config = None,
+    json: options.Json = False,
+) -> None:
+    """Decide past decisions again under other policies, and show what would change; runs nothing.
+
+    Example: bascule policy replay --against policies --since 7d
+    """
+    found = run_admin("policy_replay", config, against=replay.place(against), since=since, limit=limit)
+    replay.show(found, json=json)
 
 
 @app.command()

@@ -4,7 +4,7 @@ import orjson
 import pytest
 
 from gateway.audit import records
-from gateway.model import Check, Code, Effect, Ending, Grant, Limits, Mode, RunId
+from gateway.model import Check, Code, Demand, Effect, Ending, Grant, Limits, Mode, RunId
 from tests import nouns
 
 RUN = RunId("0195-run")
@@ -40,6 +40,21 @@ def test_the_input_of_every_decision_is_kept() -> None:
         records.settled(RUN, Ending.WITHHELD, decision=decided),
     ]
     assert [record.sealed["input"] for record in kept] == [b'{"v":1}'] * 3
+
+
+@pytest.mark.promise("decided-again")
+def test_what_every_decision_said_is_kept_beside_its_input() -> None:
+    asked = nouns.decision(Effect.REQUIRE_APPROVAL, Code.APPROVAL_REQUIRED, demands=(Demand(("ops",), 2, 60),))
+    kept = [
+        records.refused(RUN, nouns.call(), nouns.pin(), asked, code="APPROVAL_REQUIRED", said={}),
+        records.answered(RUN, "approval.granted", asked, {}, {}),
+        records.requested(RUN, nouns.proposal(), asked, approval="a", expires=1),
+    ]
+    for record in kept:
+        said = orjson.loads(record.sealed["decision"])
+        assert said["reasons"] == ["because"]
+        assert said["demands"] == [{"from": ["ops"], "quorum": 2, "expires_s": 60}]
+    assert "demands" not in orjson.loads(records.said_of(nouns.decision()))
 
 
 def test_verdict_and_action_are_told_apart_in_shadow() -> None:

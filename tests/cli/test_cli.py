@@ -59,10 +59,11 @@ def test_the_commands_of_this_stage_are_there() -> None:
     groups = {
         "upstream": "list show newest accept set learn login quarantine",
         "manifest": "draft",
-        "policy": "test check eval suggest reload build",
+        "policy": "test check eval replay suggest reload build",
         "audit": "tail show search verify prove",
         "approvals": "list show grant deny enroll",
-        "runs": "list",
+        "runs": "list show replay",
+        "tasks": "list show replay",
         "brake": "list set release",
     }
     paths = {(word,) for word in wanted} | {(group, word) for group, words in groups.items() for word in words.split()}

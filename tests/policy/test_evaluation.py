@@ -1,14 +1,17 @@
 """A decision made again, from the bundle's bytes and the recorded input alone."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from gateway.errors import ConfigError
 from gateway.kinds import Listed
-from gateway.model import Check, JsonObject, Point
+from gateway.model import Check, Code, Effect, JsonObject, Point
 from gateway.policy import inputs
+from gateway.policy.bundle import Bundle
 from gateway.policy.decide import decide
-from gateway.policy.evaluation import evaluate_again
+from gateway.policy.evaluation import decide_again, engine_of, evaluate_again
 from gateway.policy.regorus import Regorus
 from tests import nouns
 from tests.policy import questions
@@ -81,3 +84,33 @@ async def test_another_bundle_may_answer_otherwise(tmp_path: Path) -> None:
     open_ = questions.loaded(tmp_path / "two", questions.ALLOW_ALL)
     assert (await evaluate_again(strict.content, recorded))["effect"] == "deny"
     assert (await evaluate_again(open_.content, recorded))["effect"] == "allow"
+
+
+@pytest.mark.promise("decided-again")
+@pytest.mark.parametrize("what", DOCUMENTS)
+async def test_the_whole_decision_is_made_again_and_no_input_is_bounded_twice(tmp_path: Path, what: str) -> None:
+    bundle = questions.loaded(tmp_path, POLICY, **{"result.rego": RESULT, "data.json": '{"folder": "notes/"}'})
+    for value_bytes in (900, 10**6):
+        decision = await decide(
+            Regorus(bundle, value_bytes=value_bytes), Point(DOCUMENTS[what]["point"]), DOCUMENTS[what], id=""
+        )
+        again = await decide_again(engine_of(Bundle.from_content(bundle.content)), decision.input)
+        assert replace(again, elapsed_us=0) == replace(decision, elapsed_us=0)
+
+
+async def test_a_policy_that_fails_at_an_input_refuses_it(tmp_path: Path) -> None:
+    _, recorded = inputs.encode(questions.call(), 65_536)
+    for member, code in (
+        ('obligations contains {"type": "unheard-of"}', Code.OBLIGATION),
+        ("deny contains 7", Code.POLICY_ENGINE),
+    ):
+        broken = questions.loaded(tmp_path / code, CALL + f'allow contains "x"\n\n{member}\n')
+        again = await decide_again(engine_of(broken), recorded)
+        assert (again.effect, again.code, again.bundle) == (Effect.DENY, code, broken.digest)
+        assert again.reasons[0]
+
+
+def test_a_bundle_that_only_opa_takes_is_said_to_be_one() -> None:
+    foreign = Bundle.of({"policies/a.rego": 'package bascule.call\n\nallow contains $"{input.x}"\n'}, {})
+    with pytest.raises(ConfigError, match=f"the engine in process does not take the bundle {foreign.digest}"):
+        engine_of(foreign)
