@@ -21,6 +21,7 @@ from gateway.model import Code, JsonObject, Proposal, Reply, RunId
 from gateway.storage.database import Reader
 from gateway.storage.tables import keys
 from gateway.storage.tables.keys import KeyRow
+from gateway.wire import meta
 from gateway.wire.jsonrpc import encode
 from gateway.writes import KeyTaken, ReplyKept
 
@@ -66,7 +67,8 @@ def stated(proposal: Proposal) -> Key | None:
     if type(key) is not str or not key.isprintable() or not 0 < len(key) <= LONGEST:
         reason = f"_meta {META} is not a printable string of 1 to {LONGEST} characters"
         raise Refused(Code.SCHEMA, reason, would_pass="a key such as a UUID")
-    return Key(_digest([who.tenant, who.id, key]), _digest([proposal.pin.upstream, proposal.pin.name, call.arguments]))
+    called = (proposal.pin.upstream, proposal.pin.name)
+    return Key(_digest([who.tenant, who.id, key]), _digest([*called, call.arguments, meta.stated(call.meta)]))
 
 
 def _digest(value: object) -> str:

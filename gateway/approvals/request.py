@@ -14,6 +14,7 @@ import rfc8785
 
 from gateway.model import Demand, Digest, JsonObject, Proposal
 from gateway.storage.tables.approvals import AnswerRow, ApprovalRow
+from gateway.wire.meta import stated
 
 WAITING: Final = "waiting"
 GRANTED: Final = "granted"
@@ -50,6 +51,7 @@ def exact(proposal: Proposal, bundle: Digest) -> JsonObject:
         "name": pin.name,
         "arguments": call.arguments,
         "answers": call.round.answers if call.round is not None else None,
+        "meta": stated(call.meta) or None,
         "pin": pin.digest,
         "manifest": pin.manifest.digest,
         "bundle": bundle,

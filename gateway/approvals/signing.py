@@ -32,6 +32,7 @@ COVERED: Final = frozenset(
         "name",
         "arguments",
         "answers",
+        "meta",
         "pin",
         "manifest",
         "bundle",

@@ -27,6 +27,7 @@ from gateway.model import (
     RunId,
 )
 from gateway.wire.jsonrpc import encode
+from gateway.wire.meta import stated
 
 SEALED_LIMIT = 1 << 20
 """Bytes of one sealed value that are kept; a longer one stands as its length."""
@@ -210,6 +211,8 @@ def _of_call(call: Call) -> dict[str, bytes]:
     }
     if call.round is not None:
         sealed["answers"] = encode(call.round.answers)
+    if call.meta and (said := stated(call.meta)):
+        sealed["meta"] = encode(said)
     return sealed
 
 

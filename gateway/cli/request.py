@@ -26,6 +26,8 @@ def shown(found: JsonObject) -> Iterator[str]:
     yield from _arguments(proposal.get("arguments"))
     if proposal.get("answers") is not None:
         yield from _named("answers to the tool's questions", _value(proposal, "answers"))
+    if proposal.get("meta") is not None:
+        yield from _named("beside the arguments (_meta)", _value(proposal, "meta"))
     for name in ("pin", "manifest", "bundle"):
         yield from _named(name, _word(proposal, name))
     yield from _named("digest", _word(found, "digest"))

@@ -3,7 +3,6 @@
 Nothing of the client's own bytes or envelope goes upstream: a request is built from what was judged.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
@@ -37,11 +36,6 @@ SPOKEN_BY_BOTH: Final = frozenset(
 """Errors that speak of one request, not of the protocol version or the session."""
 
 _METHODS: Final[Mapping[str, str]] = {kind.value: method for kind, method in METHODS.items()}
-_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-_TRACESTATE = re.compile(r"[\x20-\x7e]{1,512}")
-_HOP = frozenset({"traceparent", "tracestate", "baggage", "progressToken", *OUR_META})
-"""Members of `_meta` that belong to one hop. Baggage ends at this border, and no progress is passed on."""
-_RESERVED = frozenset({"modelcontextprotocol", "mcp", "bascule"})
 
 
 class Request(NamedTuple):
@@ -58,20 +52,6 @@ class Request(NamedTuple):
     era: str
     """The client's."""
     limit: int
-
-
-def passed_on(meta: JsonObject) -> JsonObject:
-    """The client's `_meta` without what is reserved, ours, or ends at this hop."""
-    kept = {key: value for key, value in meta.items() if key not in _HOP and not ("/" in key and _reserved(key))}
-    if type(trace := meta.get("traceparent")) is str and _TRACEPARENT.fullmatch(trace):
-        kept["traceparent"] = trace
-        if type(state := meta.get("tracestate")) is str and _TRACESTATE.fullmatch(state):
-            kept["tracestate"] = state
-    return kept
-
-
-def _reserved(key: str) -> bool:
-    return not _RESERVED.isdisjoint(key.partition("/")[0].split("."))
 
 
 def declared(capabilities: JsonObject) -> JsonObject:

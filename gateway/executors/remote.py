@@ -17,7 +17,7 @@ from gateway.executors.answer import Answer
 from gateway.executors.exchange import Exchange
 from gateway.executors.feeds import OURS, Feed, Feeds
 from gateway.executors.leg import Leg
-from gateway.executors.messages import Request, asked, error_code, passed_on
+from gateway.executors.messages import Request, asked, error_code
 from gateway.executors.pages import every
 from gateway.executors.pool import AuthorizedPool, Pool
 from gateway.executors.results import check, result_of
@@ -34,6 +34,7 @@ from gateway.wire.mcp import (
     render_params,
     upstream_headers,
 )
+from gateway.wire.meta import passed_on
 
 if TYPE_CHECKING:  # the SDK behind it takes longer to import than all of this
     from gateway.executors.oauth.authorization import Authorization

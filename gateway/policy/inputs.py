@@ -25,6 +25,7 @@ from gateway.model import (
     Proposal,
     TypedValue,
 )
+from gateway.wire.meta import stated
 
 VERSION = 1
 LONGEST_POINTER = 512
@@ -60,6 +61,8 @@ def for_call(proposal: Proposal, facts: Facts) -> JsonObject:
         document[kind.value] = _SUBJECTS[kind](proposal)
     if call.round is not None:
         document["answers"] = call.round.answers
+    if call.meta and (said := stated(call.meta)):
+        document["meta"] = said
     return document
 
 
@@ -179,7 +182,7 @@ def encode(document: JsonObject, value_bytes: int) -> tuple[JsonObject, bytes]:
     if encoded and len(encoded) <= value_bytes:
         return document, encoded
     bounded = {**document}
-    for part in ("args", "typed", "answers"):
+    for part in ("args", "typed", "answers", "meta"):
         if part in document:
             bounded[part] = {key: _bounded(value, value_bytes) for key, value in document[part].items()}
     return bounded, orjson.dumps(bounded)

@@ -15,7 +15,7 @@ from typing import Final, Literal
 from gateway.channel import SILENT, About, Channel, Tell
 from gateway.errors import Failed
 from gateway.executors.answer import Answer
-from gateway.executors.messages import asked, error_code, passed_on
+from gateway.executors.messages import asked, error_code
 from gateway.executors.pages import every
 from gateway.executors.process import Child
 from gateway.executors.results import check, result_of
@@ -30,6 +30,7 @@ from gateway.kinds import ACKNOWLEDGED, LIST_METHODS, Listed
 from gateway.model import Code, JsonObject, Limits, Outcome, Principal, Proposal
 from gateway.wire.jsonrpc import METHOD_NOT_FOUND, encode
 from gateway.wire.mcp import UNSUPPORTED_VERSION
+from gateway.wire.meta import passed_on
 
 LINE_BYTES = 64 * 2**20
 """The longest line that is read at all; a call brings the limit of its own answer."""
