@@ -38,6 +38,7 @@ from gateway.registry.manifests import Manifests
 from gateway.rounds import Seals
 from gateway.storage.sqlite import SqliteDatabase
 from gateway.transports.control import Control, Owner
+from gateway.transports.desk import Desk
 from gateway.transports.http import App
 from gateway.transports.lending import Lending
 from gateway.transports.mcp import Front
@@ -141,7 +142,8 @@ class Serving:
             endpoints=lambda upstream, view: self._endpoints.get((upstream, view)), behind=behind, server=SERVER
         )
         authenticator = Authenticator(gw.settings, self.failures)
-        self.app = App(front, authenticator, gw.settings, ready=lambda: gw.log.available)
+        desk = Desk(partial(admin.waiting_for, gw), partial(admin.shown_to, gw), partial(admin.answered_by, gw))
+        self.app = App(front, authenticator, gw.settings, ready=lambda: gw.log.available, desk=desk)
         self._made_of = {name: making.fingerprint(name, gw.settings) for name in gw.settings.upstreams}
         self.uses, self.lending = Uses(), Lending()
         self._telling: list[asyncio.Task[None]] = []

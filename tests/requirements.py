@@ -66,6 +66,7 @@ PROMISES: dict[str, str] = {
     "approval.terminal": "surface.md: passphrases come from the terminal alone",
     "webhooks": "surface.md: whoever is configured is told, signed, of what is durable, and no call waits for it",
     "replay": "design.md 10: every recorded decision is made again, under the recorded or another policy; nothing runs",
+    "approval.elsewhere": "surface.md: approvers answer over HTTP as themselves, signed, and see only what is theirs",
     "approval.survives": "audit.md B: a request waits without a process, and a restart forgets none",
     # style.md
     "house.sizes": "style.md 7",

@@ -4,6 +4,7 @@
 """
 
 from gateway.admin.approvals import approvals_answer, approvals_list, approvals_show
+from gateway.admin.approvers import answered_by, shown_to, waiting_for
 from gateway.admin.brakes import brake_list, brake_release, brake_set
 from gateway.admin.drafts import manifest_draft
 from gateway.admin.health import doctor
@@ -44,6 +45,7 @@ __all__ = [
     "ACTIONS",
     "DATABASE",
     "ON_ARCHIVE",
+    "answered_by",
     "approvals_answer",
     "approvals_list",
     "approvals_show",
@@ -69,6 +71,7 @@ __all__ = [
     "runs_list",
     "runs_replay",
     "runs_show",
+    "shown_to",
     "sound",
     "tasks_list",
     "tasks_replay",
@@ -80,6 +83,7 @@ __all__ = [
     "upstream_newest",
     "upstream_quarantine",
     "upstream_show",
+    "waiting_for",
 ]
 
 ACTIONS = (

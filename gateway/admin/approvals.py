@@ -28,7 +28,7 @@ VERDICTS: Final = ("grant", "deny")
 async def approvals_list(gw: Gateway, *, operator: str, all: bool = False) -> JsonObject:  # noqa: A002 - its name
     """Requests, newest first; without `all` only those that can still be used."""
     rows = table.listed(gw.archive.reader, ended=all, limit=MOST)
-    return {"approvals": [_told(row, gw) for row in rows]}
+    return {"approvals": [told(row, gw) for row in rows]}
 
 
 async def approvals_show(gw: Gateway, *, operator: str, approval: str) -> JsonObject:
@@ -37,7 +37,7 @@ async def approvals_show(gw: Gateway, *, operator: str, approval: str) -> JsonOb
     asked: JsonObject = orjson.loads(gw.requests.opened(row))
     judged = asked["input"]
     return {
-        **_told(row, gw),
+        **told(row, gw),
         "digest": row.digest,
         "origin": gw.settings.audit.origin,
         "asked": {
@@ -172,7 +172,8 @@ def _named(approval: str, gw: Gateway) -> ApprovalRow:
     return row
 
 
-def _told(row: ApprovalRow, gw: Gateway) -> JsonObject:
+def told(row: ApprovalRow, gw: Gateway) -> JsonObject:
+    """One line of a list."""
     return {
         "approval": row.approval,
         "run": row.run,

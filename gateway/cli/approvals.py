@@ -5,12 +5,13 @@ What is signed is what was shown: the digest is made here, from the proposal on 
 # ruff: noqa: PLC0415 - a command pays only for what it imports
 
 import json as text_of_json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
-from gateway.cli import approver, options
+from gateway.cli import approver, options, remote
 from gateway.cli.asking import run_admin
 from gateway.cli.plain import plain
 from gateway.cli.request import day, shown
@@ -25,7 +26,23 @@ LONGEST_REASON: Final = 1000
 Id = Annotated[str, typer.Argument(metavar="ID")]
 As = Annotated[str, typer.Option("--as", metavar="NAME", help="Sign as this enrolled approver.")]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is kept with the answer.")]
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url", metavar="URL", help="A gateway elsewhere, such as https://gate.example. Default: the one here."
+    ),
+]
 Yes = Annotated[bool, typer.Option("--yes", help="Ask no question; the passphrase is asked all the same.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """The gateway that is asked: the one of a configuration here, or the one at an address."""
+
+    config: Path | None
+    url: str | None
+    token: str | None
+
 
 app.command("enroll")(approver.enroll)
 
@@ -39,6 +56,8 @@ def group() -> None:
 def list_(
     *,
     all_: Annotated[bool, typer.Option("--all", help="Also those that can be used no more.")] = False,
+    url: Url = None,
+    token: options.Token = None,
     config: options.Config = None,
     json: options.Json = False,
 ) -> None:
@@ -46,7 +65,9 @@ def list_(
 
     Example: bascule approvals list
     """
-    found = run_admin("approvals_list", config, all=all_)
+    if url is not None and all_:
+        raise ConfigError("--all belongs to the gateway's own machine: with --url only what waits for you is listed")
+    found = run_admin("approvals_list", config, all=all_) if url is None else remote.at(url, token, "approvals_list")
     if json:
         _tell(found)
     else:
@@ -54,12 +75,19 @@ def list_(
 
 
 @app.command()
-def show(approval: Id, *, config: options.Config = None, json: options.Json = False) -> None:
+def show(
+    approval: Id,
+    *,
+    url: Url = None,
+    token: options.Token = None,
+    config: options.Config = None,
+    json: options.Json = False,
+) -> None:
     """Show what exactly would run: every argument whole, who asks, why, what can be undone, who has answered.
 
     Example: bascule approvals show 0198c0de-0000-7000-8000-000000000001
     """
-    found = run_admin("approvals_show", config, approval=approval)
+    found = _asked("approvals_show", Where(config, url, token), approval=approval)
     if json:
         _tell(found)
         return
@@ -76,13 +104,15 @@ def grant(
     key: approver.Key = None,
     reason: Reason = "",
     yes: Yes = False,
+    url: Url = None,
+    token: options.Token = None,
     config: options.Config = None,
 ) -> None:
     """Let exactly this run once: whoever asked for it runs it.
 
     Example: bascule approvals grant 0198c0de-0000-7000-8000-000000000001 --as ann
     """
-    _answer("grant", approval, name, key, reason, yes=yes, config=config)
+    _answer("grant", approval, name, key, reason, yes=yes, where=Where(config, url, token))
 
 
 @app.command()
@@ -93,24 +123,26 @@ def deny(
     key: approver.Key = None,
     reason: Reason = "",
     yes: Yes = False,
+    url: Url = None,
+    token: options.Token = None,
     config: options.Config = None,
 ) -> None:
     """Say no to it, for all who were asked.
 
     Example: bascule approvals deny 0198c0de-0000-7000-8000-000000000001 --as ann --reason "wrong account"
     """
-    _answer("deny", approval, name, key, reason, yes=yes, config=config)
+    _answer("deny", approval, name, key, reason, yes=yes, where=Where(config, url, token))
 
 
-def _answer(
-    verdict: str, approval: str, name: str, key: Path | None, reason: str, *, yes: bool, config: Path | None
-) -> None:
+def _answer(verdict: str, approval: str, name: str, key: Path | None, reason: str, *, yes: bool, where: Where) -> None:
     if key is not None and not name:
         raise ConfigError("--key needs --as NAME: the gateway looks for the name's public key")
     if len(reason) > LONGEST_REASON:
         raise ConfigError(f"a reason is at most {LONGEST_REASON} characters")
+    if where.url is not None and not name:
+        raise ConfigError("--url needs --as NAME: from elsewhere only a signed answer counts")
     path = approver.place(name, key) if name else None
-    found = run_admin("approvals_show", config, approval=approval)
+    found = _asked("approvals_show", where, approval=approval)
     digest = _digest(approval, found)
     for line in shown(found):
         say(line)
@@ -120,9 +152,9 @@ def _answer(
         say("nothing was answered")
         raise typer.Exit(Status.FAILED)
     signature = "" if path is None else _signed(path, name, verdict, reason, digest, approval, found)
-    answer = run_admin(
+    answer = _asked(
         "approvals_answer",
-        config,
+        where,
         approval=approval,
         verdict=verdict,
         reason=reason,
@@ -130,6 +162,12 @@ def _answer(
         signature=signature,
     )
     say(_outcome(answer))
+
+
+def _asked(action: str, where: Where, **given: Any) -> JsonObject:
+    if where.url is None:
+        return run_admin(action, where.config, **given)
+    return remote.at(where.url, where.token, action, **given)
 
 
 def _digest(approval: str, found: JsonObject) -> str:

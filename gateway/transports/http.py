@@ -13,6 +13,7 @@ from gateway.errors import Malformed
 from gateway.identity.tokens import Authenticator
 from gateway.model import Code, Principal
 from gateway.transports.answers import JSON, Answer, malformed, not_allowed, nowhere
+from gateway.transports.desk import DESK, LARGEST, Desk
 from gateway.transports.mcp import Front
 from gateway.transports.protocol import StrictProtocol
 from gateway.transports.sessions import Address
@@ -39,9 +40,15 @@ class App:
     """The gateway's HTTP face. `configure` swaps what a reload may change; requests in flight keep what they had."""
 
     def __init__(
-        self, front: Front, authenticator: Authenticator, settings: Settings, *, ready: Callable[[], bool]
+        self,
+        front: Front,
+        authenticator: Authenticator,
+        settings: Settings,
+        *,
+        ready: Callable[[], bool],
+        desk: Desk | None = None,
     ) -> None:
-        self._front, self._ready = front, ready
+        self._front, self._ready, self._desk = front, ready, desk
         self.configure(settings, authenticator)
 
     def configure(self, settings: Settings, authenticator: Authenticator) -> None:
@@ -76,21 +83,35 @@ class App:
         repeated = _NONE if len(headers) == len(lines) else _repeated(lines)
         if (stranger := self._stranger(headers, repeated)) is not None:
             return stranger
+        if self._desk is not None and path.split("/")[1:2] == [DESK]:
+            return await self._at_desk(self._desk, scope, headers, repeated, receive)
         if (address := _address(path)) is None:
             return nowhere()
-        authorization = headers.get(b"authorization")
-        stated = None if authorization is None else authorization.decode("latin-1")
-        try:
-            principal = self._authenticator.principal(stated, loopback=_from_loopback(scope))
-        except Malformed as fault:
-            return _unauthenticated(fault, stated)
+        return await self._at_endpoint(address, scope, headers, repeated, connection, receive)
+
+    async def _at_endpoint(
+        self,
+        address: Address,
+        scope: Scope,
+        headers: Mapping[bytes, bytes],
+        repeated: frozenset[bytes],
+        connection: StrictProtocol | None,
+        receive: Receive,
+    ) -> Answer | None:
+        principal = self._known(headers, loopback=_from_loopback(scope))
+        if isinstance(principal, Answer):
+            return principal
         if scope.get("http_version") != "1.1":  # it has no way to say where an answer of unknown length ends
             connection = None
-        if scope["method"] == "POST":
-            return await self._post(principal, address, headers, repeated, connection, receive)
-        if scope["method"] == "GET":
-            return await self._front.get(principal, address, headers, connection if _reads_events(headers) else None)
-        return self._front.delete(principal, address, headers) if scope["method"] == "DELETE" else not_allowed()
+        match scope["method"]:
+            case "POST":
+                return await self._post(principal, address, headers, repeated, connection, receive)
+            case "GET":
+                stream = connection if _reads_events(headers) else None
+                return await self._front.get(principal, address, headers, stream)
+            case "DELETE":
+                return self._front.delete(principal, address, headers)
+        return not_allowed()
 
     async def _post(
         self,
@@ -101,19 +122,47 @@ class App:
         connection: StrictProtocol | None,
         receive: Receive,
     ) -> Answer | None:
-        if (unreadable := _unreadable(headers, repeated)) is not None:
-            return unreadable
-        try:
-            body = await self._body(headers, receive)
-        except Malformed as fault:
-            refused = malformed(fault, None)
-            return Answer(refused.status, refused.body, (JSON, _CLOSE))  # what is left of it is not read
-        if body is None:
-            return None
+        body = await self._read(headers, repeated, receive, self._largest)
+        if body is None or isinstance(body, Answer):
+            return body
         reads_events = connection is not None and _reads_events(headers)
         return await self._front.post(
             principal, address, body, headers, repeated, connection, reads_events=reads_events
         )
+
+    async def _at_desk(
+        self, desk: Desk, scope: Scope, headers: Mapping[bytes, bytes], repeated: frozenset[bytes], receive: Receive
+    ) -> Answer | None:
+        """Approvals: never without a token, wherever it is asked from."""
+        who, body = self._known(headers, loopback=False), b""
+        if isinstance(who, Answer):
+            return who
+        if scope["method"] == "POST":
+            read = await self._read(headers, repeated, receive, min(LARGEST, self._largest))
+            if read is None or isinstance(read, Answer):
+                return read
+            body = read
+        return await desk.serve(who, scope["method"], scope["path"], body)
+
+    def _known(self, headers: Mapping[bytes, bytes], *, loopback: bool) -> Principal | Answer:
+        authorization = headers.get(b"authorization")
+        stated = None if authorization is None else authorization.decode("latin-1")
+        try:
+            return self._authenticator.principal(stated, loopback=loopback)
+        except Malformed as fault:
+            return _unauthenticated(fault, stated)
+
+    async def _read(
+        self, headers: Mapping[bytes, bytes], repeated: frozenset[bytes], receive: Receive, most: int
+    ) -> bytes | Answer | None:
+        """The body; the refusal of it; None when the client left."""
+        if (unreadable := _unreadable(headers, repeated)) is not None:
+            return unreadable
+        try:
+            return await _body(headers, receive, most)
+        except Malformed as fault:
+            refused = malformed(fault, None)
+            return Answer(refused.status, refused.body, (JSON, _CLOSE))  # what is left of it is not read
 
     def _stranger(self, headers: Mapping[bytes, bytes], repeated: frozenset[bytes]) -> Answer | None:
         """Refuse who was led here by a foreign name (DNS rebinding) or a foreign page."""
@@ -130,28 +179,30 @@ class App:
             return _refuse(403, "this Origin may not use the gateway: see listen.origins")
         return None
 
-    async def _body(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes | None:
-        """The body, at most as large as allowed; None when the client left."""
-        declared = headers.get(b"content-length", b"")
-        if declared.isdigit() and (len(declared) > 18 or int(declared) > self._largest):
-            raise self._too_large()
-        parts: list[bytes] = []
-        size = 0
-        while True:
-            message = await receive()
-            if message["type"] != "http.request":
-                return None
-            part: bytes = message.get("body", b"")
-            size += len(part)
-            if size > self._largest:
-                raise self._too_large()
-            if not message.get("more_body", False):
-                return b"".join((*parts, part)) if parts else part
-            parts.append(part)
 
-    def _too_large(self) -> Malformed:
-        reason = f"the body is larger than {self._largest >> 20} MB"
-        return Malformed(Code.TOO_LARGE, reason, jsonrpc=INVALID_REQUEST, status=413)
+async def _body(headers: Mapping[bytes, bytes], receive: Receive, most: int) -> bytes | None:
+    """The body, at most as large as allowed; None when the client left."""
+    declared = headers.get(b"content-length", b"")
+    if declared.isdigit() and (len(declared) > 18 or int(declared) > most):
+        raise _too_large(most)
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        part: bytes = message.get("body", b"")
+        size += len(part)
+        if size > most:
+            raise _too_large(most)
+        if not message.get("more_body", False):
+            return b"".join((*parts, part)) if parts else part
+        parts.append(part)
+
+
+def _too_large(most: int) -> Malformed:
+    bound = f"{most >> 20} MB" if most >> 20 else f"{most >> 10} KB"
+    return Malformed(Code.TOO_LARGE, f"the body is larger than {bound}", jsonrpc=INVALID_REQUEST, status=413)
 
 
 def _host_names(listen: Listen) -> frozenset[bytes]:

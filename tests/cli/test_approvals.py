@@ -31,6 +31,7 @@ def request(**changed: Any) -> JsonObject:
         "name": "refund",
         "arguments": {"amount": 100},
         "answers": None,
+        "meta": None,
         "pin": "sha256:01",
         "manifest": "sha256:02",
         "bundle": "sha256:03",

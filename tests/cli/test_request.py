@@ -25,6 +25,7 @@ def found(**changed: Any) -> JsonObject:
         "name": "refund",
         "arguments": {"amount": 100, "to": "C-17"},
         "answers": None,
+        "meta": None,
         "pin": "sha256:" + "01" * 32,
         "manifest": "sha256:" + "02" * 32,
         "bundle": "sha256:" + "03" * 32,

@@ -70,6 +70,11 @@ def listed(reader: Reader, *, ended: bool, limit: int) -> list[ApprovalRow]:
     return list(_found(reader, f"{where} ORDER BY approval DESC LIMIT ?", limit))
 
 
+def waiting_in(reader: Reader, tenant: str, limit: int) -> list[ApprovalRow]:
+    """Requests of a tenant that wait for people, newest first."""
+    return list(_found(reader, "tenant = ? AND state = 'waiting' ORDER BY approval DESC LIMIT ?", tenant, limit))
+
+
 def late(reader: Reader, now: int, limit: int) -> list[ApprovalRow]:
     """Requests that can still be used, and whose time is over."""
     return list(_found(reader, "state IN ('waiting', 'granted') AND expires <= ? ORDER BY expires LIMIT ?", now, limit))
