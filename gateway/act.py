@@ -6,6 +6,8 @@ from typing import Final
 
 from gateway.approvals.request import GRANTED, USED, VOID, Standing
 from gateway.audit import records
+from gateway.budgets import ledger
+from gateway.budgets.ledger import Claim
 from gateway.keyed import Key
 from gateway.model import Code, Ending, Grant, Proposal, RunId
 from gateway.runs import states
@@ -20,6 +22,8 @@ class Holds:
     """The approval that the intent uses up."""
     key: Key | None = None
     """The idempotency key that the run takes."""
+    claims: tuple[Claim, ...] = ()
+    """What the run reserves of budgets."""
 
     def keyed(self, proposal: Proposal) -> bool:
         """Whether a key may belong to the run: it states one, or goes on where an earlier round stated one."""
@@ -38,7 +42,17 @@ class Holds:
             begun.append(self.key.taken(run))
         if proposal.call.round is not None and proposal.call.round.previous is not None:
             begun.append(KeyFollowed(proposal.call.round.previous, run))
+        for claim in self.claims:
+            begun += claim.reserved(run)
         return begun
+
+    def settled(
+        self, run: RunId, ending: Ending, *, ran: bool = True, asked: bool = False
+    ) -> tuple[str, Sequence[Write]]:
+        """What becomes of what the run has reserved, in a word and as writes; nothing where it reserved nothing."""
+        if not self.claims:
+            return "", ()
+        return ledger.outcome(ending, ran=ran, asked=asked), ledger.settled(run, ending, ran=ran, asked=asked)
 
     def refused(self, run: RunId, code: Code) -> Sequence[Write]:
         """The writes of a refusal of what people had agreed to: the approval is void."""

@@ -23,6 +23,7 @@ from gateway.approvals.waiting import Requests
 from gateway.audit import keys, records
 from gateway.audit.log import Log
 from gateway.brakes import Brakes
+from gateway.budgets.ledger import Budgets
 from gateway.config import Settings, load, text_of
 from gateway.errors import BasculeError, ConfigError, Fatal
 from gateway.facts import Sessions
@@ -110,6 +111,7 @@ def _together(settings: Settings, log: Log, archive: Archive, tasks: Tasks, secr
         requests=Requests(archive.reader, secret, time.time),
         keyed=Keyed(archive.reader, secret),
         brakes=Brakes(archive.reader, time.time),
+        budgets=Budgets(archive.reader, settings.budgets, time.time),
     )
 
 
@@ -216,7 +218,7 @@ class Serving:
         gw = self.gw
         gw.registry.restate(making.terms(settings), stated)
         gone = [name for name in gw.executors if name not in settings.upstreams or name in opened]
-        gw.settings = settings
+        gw.settings, gw.budgets.declared = settings, settings.budgets
         for name in gone:
             gw.listed.pop(name, None)
             self._made_of.pop(name, None)

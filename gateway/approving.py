@@ -16,7 +16,7 @@ from gateway.audit import records
 from gateway.audit.ids import uuid7
 from gateway.channel import Channel
 from gateway.errors import Refused
-from gateway.judging import softened
+from gateway.judging import gathered, softened
 from gateway.kinds import PROGRESS
 from gateway.model import Code, Decision, Effect, Ending, Point, Proposal, RunId
 from gateway.parts import Gateway
@@ -169,7 +169,7 @@ async def still(proposal: Proposal, decision: Decision, standing: Standing, gw: 
     if not request.met(decision.demands, gw.requests.answers(standing.approval)):
         raise Refused(Code.APPROVAL_REQUIRED, "policy asks for more agreement by now", would_pass="asking again")
     told = request.told(row, standing.by, signed=standing.signed)
-    document = inputs.for_execute(proposal, gw.sessions.gather(proposal.call), told)
+    document = inputs.for_execute(proposal, gathered(proposal, gw), told)
     verdict = await decide(gw.pdp, Point.EXECUTE, document, id=uuid7())
     if verdict.effect is not Effect.ALLOW:
         raise Refused(Code.POLICY_DENIED, "; ".join(verdict.reasons), would_pass=verdict.would_pass)

@@ -55,11 +55,17 @@ class Malformed(BasculeError):
 
 
 class Refused(BasculeError):
-    """The proposal may not run. Possible only before the intent is durable."""
+    """The proposal may not run. Possible only before the intent is durable.
 
-    def __init__(self, code: Code, reason: str, *, would_pass: str = "", detail: str = "") -> None:
+    `retry_after_s` are the seconds after which the same proposal may pass, 0 where time alone changes nothing.
+    """
+
+    def __init__(
+        self, code: Code, reason: str, *, would_pass: str = "", detail: str = "", retry_after_s: int = 0
+    ) -> None:
         super().__init__(reason)
         self.code, self.reason, self.would_pass, self.detail = code, reason, would_pass, detail
+        self.retry_after_s = retry_after_s
 
 
 class Failed(BasculeError):

@@ -15,6 +15,7 @@ from gateway.model import (
     Decision,
     Demand,
     Effect,
+    Facts,
     Grant,
     Limits,
     Mode,
@@ -43,18 +44,37 @@ async def judge(proposal: Proposal, gw: Gateway) -> tuple[Proposal, Decision]:
     semantics: Refused | None = None
     try:
         proposal = semantic.typed(proposal)
+        gw.budgets.check(proposal)
     except Refused as refusal:
         if not softened(refusal, proposal.pin):
             raise
         semantics = refusal
         proposal = replace(proposal, checks=(*proposal.checks, Check("semantic", "fail", detail=refusal.detail)))
-    known = gw.sessions.gather(proposal.call)
-    decision = await decide(gw.pdp, Point.CALL, inputs.for_call(proposal, known), id=uuid7())
+    decision = await decide(gw.pdp, Point.CALL, inputs.for_call(proposal, gathered(proposal, gw)), id=uuid7())
     if semantics is not None and decision.effect is Effect.ALLOW:
         decision = replace(decision, effect=Effect.DENY, code=semantics.code, reasons=(semantics.reason,))
     if asks:
         decision = _questioned(decision, proposal)
     return proposal, decision
+
+
+def gathered(proposal: Proposal, gw: Gateway) -> Facts:
+    """What is known at this moment, with what is left of the budgets that count the proposal."""
+    facts = gw.sessions.gather(proposal.call)
+    return replace(facts, budget=left) if (left := gw.budgets.shown(proposal)) else facts
+
+
+def afford(proposal: Proposal, decision: Decision, gw: Gateway) -> Proposal:
+    """The proposal, if its budgets can pay for what the policy lets run; shadow notes that they cannot.
+
+    Raises:
+        Refused: BUDGET, RATE. Nobody is asked to approve what cannot be paid for.
+    """
+    if decision.effect is Effect.DENY or (short := gw.budgets.short(proposal)) is None:
+        return proposal
+    if not softened(short, proposal.pin):
+        raise short
+    return replace(proposal, checks=(*proposal.checks, Check("budget", "fail", detail=short.detail)))
 
 
 def _questioned(decision: Decision, proposal: Proposal) -> Decision:

@@ -254,6 +254,8 @@ class Facts:
     writes: int = 0
     sources: tuple[str, ...] = ()
     task_runs: int = 0
+    budget: Mapping[str, Any] = field(default_factory=dict)
+    """By the name of each budget that counts the proposal: what is left of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from gateway.approvals.waiting import Requests
 from gateway.audit.log import Log
 from gateway.brakes import Brakes
+from gateway.budgets.ledger import Budgets
 from gateway.channel import About
 from gateway.config import Settings
 from gateway.errors import Failed, Refused
@@ -166,6 +167,8 @@ class Gateway:
     """What operators have slowed, question or stopped."""
     keyed: Keyed
     """The idempotency keys."""
+    budgets: Budgets
+    """What may be used up, and what is left of it."""
     parking: Parking = field(default_factory=Parking)
     """What waits upstream for such an answer."""
     hub: Hub = field(default_factory=Hub)

@@ -22,7 +22,7 @@ from gateway.channel import SILENT, Channel, Unanswered
 from gateway.errors import Failed, LogUnavailable, Refused
 from gateway.executing import INPUT_REQUIRED, execute
 from gateway.executors import Executor
-from gateway.judging import authorize, judge
+from gateway.judging import afford, authorize, judge
 from gateway.kinds import Kind
 from gateway.listing import tasks
 from gateway.model import (
@@ -45,7 +45,7 @@ from gateway.runs import states
 from gateway.settling import Asked, conclude, fail, pause
 from gateway.storage.database import Conflict
 from gateway.wire import replies
-from gateway.writes import RunRefused
+from gateway.writes import BudgetReserved, RunRefused
 
 MOST_ROUNDS = 16
 """Of one call, while its client waits."""
@@ -59,7 +59,11 @@ logger = logging.getLogger(__name__)
 
 
 class Overtaken(Exception):
-    """Another call came first."""
+    """Another call came first; `spent` where all it took is what was left of a budget."""
+
+    def __init__(self, *, spent: bool) -> None:
+        super().__init__()
+        self.spent = spent
 
 
 async def serve(call: Call, gw: Gateway, channel: Channel = SILENT) -> Reply:
@@ -104,13 +108,16 @@ async def _judged(run: RunId, call: Call, channel: Channel, gw: Gateway) -> "Rep
         holds.key = keyed.stated(proposal)
         if holds.key and (told := await repeated(run, holds.key, proposal, decision, channel, gw)) is not None:
             return told
+        proposal = afford(proposal, decision, gw)
         if approving.needed(proposal, decision, gw):
             standing = await approving.granted(run, proposal, decision, channel, gw, holds.waiting(run))
             run, holds.standing = RunId(standing.run), standing
             pin, executor = await _bound(call, gw)  # all of it afresh: much may have changed while people thought
             proposal, decision = await judge(Proposal(call, pin), gw)
+            proposal = afford(proposal, decision, gw)
             await approving.still(proposal, decision, standing, gw)
         grant = authorize(proposal, decision, gw, holds.standing)
+        holds.claims = gw.budgets.claims(proposal)
     except approving.Asked as waits:
         return replies.refusal(waits.code, waits.reason, run=waits.run, would_pass=waits.would_pass, kind=call.kind)
     except Refused as refusal:
@@ -124,8 +131,8 @@ async def _judged(run: RunId, call: Call, channel: Channel, gw: Gateway) -> "Rep
     try:
         with gw.keyed.running(run, held=holds.keyed(proposal)):
             return await perform(act, executor, gw, channel)
-    except Overtaken:
-        return await lost(act, channel, gw)
+    except Overtaken as over:
+        return await lost(act, over, channel, gw)
 
 
 async def _overtaken(
@@ -217,6 +224,7 @@ async def refuse(
         would_pass=refusal.would_pass,
         decision=decision.id if decision else "",
         kind=call.kind,
+        retry_after_s=refusal.retry_after_s,
     )
 
 
@@ -230,12 +238,13 @@ async def perform(act: Act, executor: Executor, gw: Gateway, channel: Channel = 
     """
     run, proposal, kind = act.run, act.proposal, act.proposal.call.kind
     try:
-        await gw.log.append([records.intent(run, proposal, act.grant)], act.holds.opened(run, proposal))
+        intent = records.intent(run, proposal, act.grant, reserved=[one.told for one in act.holds.claims])
+        await gw.log.append([intent], act.holds.opened(run, proposal))
     except LogUnavailable:
         gw.tasks.start(settle_later(run, gw))  # the intent may be stored all the same
         return replies.refusal(Code.LOG_UNAVAILABLE, _NO_LOG, run=run, kind=kind)
-    except Conflict:
-        raise Overtaken from None
+    except Conflict as conflict:
+        raise Overtaken(spent=conflict.kind is BudgetReserved) from None
     # Point of no return: the intent is durable. Nothing below may leave without settling the run.
     try:
         outcome = await execute(run, proposal, act.grant.limits, executor, channel, gw)
@@ -254,9 +263,12 @@ async def perform(act: Act, executor: Executor, gw: Gateway, channel: Channel = 
         return await fail(act, broken, channel, gw)
 
 
-async def lost(act: Act, channel: Channel, gw: Gateway) -> "Reply | Asked":
+async def lost(act: Act, over: Overtaken, channel: Channel, gw: Gateway) -> "Reply | Asked":
     """What is told where another call took what the intent needs: nothing of it was stored, nothing runs."""
     call, pin = act.proposal.call, act.proposal.pin
+    if over.spent:
+        taken = gw.budgets.short(act.proposal) or gw.budgets.lost(act.holds.claims)
+        return await refuse(act.run, call, pin, act.grant.decision, taken, gw, act.holds)
     if act.holds.key is not None:  # by the same call: what that one comes to is to be had as soon as it is stored
         return await one_round(call, channel, gw)
     refusal = Refused(Code.APPROVAL_REQUIRED, "its approval was used by another call", would_pass="asking again")

@@ -25,6 +25,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
+from gateway.allowances import BudgetName, BudgetSettings
 from gateway.model import Mode
 from gateway.values import (
     Argument,
@@ -315,6 +316,8 @@ class Settings(_Part):
     """Who may answer approvals, by name."""
     notify: Mapping[UpstreamName, NotifySettings] = Field(default_factory=dict, json_schema_extra=_CLOSED)
     """Who is told of what waits or went wrong, by name."""
+    budgets: Mapping[BudgetName, BudgetSettings] = Field(default_factory=dict, json_schema_extra=_CLOSED)
+    """What may be used up, by name."""
     insecure_local: bool = False
     """Whether a call without a token on loopback is the principal `local`."""
     upstreams: Mapping[UpstreamName, UpstreamSettings] = Field(default_factory=dict, json_schema_extra=_CLOSED)

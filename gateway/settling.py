@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway import asking
+from gateway import asking, judging
 from gateway.act import Act
 from gateway.audit import proof, records
 from gateway.audit.ids import uuid7
@@ -46,6 +46,8 @@ from gateway.writes import Write
 READ_ONLY = frozenset({"read"})
 LARGE_BYTES = 262_144
 _WITHHOLDING = frozenset({Code.RESULT_WITHHELD, Code.POLICY_ENGINE, Code.POLICY_DENIED, Code.NO_RULE})
+_NEVER_RAN = frozenset({Code.UPSTREAM_UNAVAILABLE, Code.SANDBOX_UNAVAILABLE})
+"""What was not sent, unless the failure is `unknown`. Whatever else an upstream says of a call, it may have cost."""
 
 
 async def conclude(act: Act, outcome: Outcome, gw: Gateway) -> Reply:
@@ -59,7 +61,7 @@ async def conclude(act: Act, outcome: Outcome, gw: Gateway) -> Reply:
     if call.kind == Kind.TOOL and outcome.result.get("resultType", "complete") == "complete":
         schema.check_result(pin, outcome.result)
     screened = await _screened(pin, outcome)
-    known = gw.sessions.gather(call)
+    known = judging.gathered(proposal, gw)
     found = [(finding.kind, finding.where) for finding in screened.findings]
     document = inputs.for_result(proposal, known, outcome, screened.checks, found)
     verdict = await decide(gw.pdp, Point.RESULT, document, id=uuid7())
@@ -98,8 +100,11 @@ async def pause(act: Act, outcome: Outcome, channel: Channel, gw: Gateway) -> Re
         if modern and not parked:
             questions = await asking.show(proposal, run, questions, channel.capabilities, gw)
         seen = gw.sessions.learn(proposal, labels=asking.UNTRUSTED, wrote=not reads_only(proposal.pin))
-        record = records.settled(run, Ending.DONE, pin=proposal.pin, outcome=outcome, labels=asking.UNTRUSTED)
-        await gw.log.append([record], [states.ended(run, Ending.DONE), *seen])
+        became, freed = act.holds.settled(run, Ending.DONE, asked=True)
+        record = records.settled(
+            run, Ending.DONE, pin=proposal.pin, outcome=outcome, labels=asking.UNTRUSTED, budget=became
+        )
+        await gw.log.append([record], [states.ended(run, Ending.DONE), *seen, *freed])
         # Point of no return: the ending is durable, and only now is the client asked.
         if not modern:
             return Asked(run, proposal, questions, state)
@@ -138,14 +143,16 @@ async def release(act: Act, outcome: Outcome, screened: Screened, verdict: Decis
     else:
         result = redact(outcome.result, _both(grant.redaction, redaction), screened.findings, kind=proposal.call.kind)
         reply = replies.granted(result, {replies.DECISION: _told(act)})
+    became, spent = act.holds.settled(run, ending)
     record = records.settled(
-        run, ending, code=code, pin=pin, outcome=outcome, checks=screened.checks, decision=verdict, labels=learned
-    )
+        run, ending, code=code, pin=pin, outcome=outcome, checks=screened.checks, decision=verdict, labels=learned,
+        budget=became,
+    )  # fmt: skip
     if not kept_back:
         tasks.remember(proposal, outcome, gw)
     seen = gw.sessions.learn(proposal, labels=learned, wrote=not reads_only(pin))
     kept = _kept(act, reply, learned, gw)
-    stored = await gw.log.append([record], [states.ended(run, ending, code), *seen, *kept])
+    stored = await gw.log.append([record], [states.ended(run, ending, code), *seen, *kept, *spent])
     # Point of no return: the ending is durable, and only now is anything of the result told.
     return await _with_receipt(reply, proposal.call, stored.first, gw)
 
@@ -171,11 +178,12 @@ async def fail(act: Act, failure: Failed, channel: Channel, gw: Gateway) -> Repl
     reply = replies.refusal(failure.code, failure.reason, run=run, kind=proposal.call.kind)
     kept = _kept(act, reply, (), gw) if withheld else ()  # what failed without an effect gives its key back
     detail = failure.detail or failure.reason
-    record = records.settled(run, ending, code=failure.code, pin=pin, detail=detail)
+    became, settled = act.holds.settled(run, ending, ran=failure.unknown or failure.code not in _NEVER_RAN)
+    record = records.settled(run, ending, code=failure.code, pin=pin, detail=detail, budget=became)
     seen = gw.sessions.learn(proposal, labels=(), wrote=not reads_only(pin))
     kind = proposal.call.kind
     try:
-        await gw.log.append([record], [states.ended(run, ending, failure.code), *seen, *kept])
+        await gw.log.append([record], [states.ended(run, ending, failure.code), *seen, *kept, *settled])
     except LogUnavailable:
         return unsettled(run, gw, kind)
     fault = await asking.visited(proposal, run, failure.fault, channel.capabilities, gw)

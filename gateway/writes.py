@@ -163,6 +163,45 @@ class ReplyKept:
     reply: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class BudgetReserved:
+    """Write: what a run costs, taken from one counter; applies only where the limit allows it, in no older window."""
+
+    budget: str
+    scope: str
+    start: int
+    ends: int
+    amount: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReservationHeld:
+    """Write: which run it was taken for; `sent` is what is used by being sent, whatever comes of it."""
+
+    run: RunId
+    budget: str
+    scope: str
+    start: int
+    amount: int
+    sent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetSettled:
+    """Write: what a run has reserved is used, or free again; `became` says which."""
+
+    run: RunId
+    became: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReservationEnded:
+    """Write: a run holds nothing any more."""
+
+    run: RunId
+
+
 Write = (
     RunOpened
     | RunEnded
@@ -179,6 +218,10 @@ Write = (
     | KeyTaken
     | KeyFollowed
     | ReplyKept
+    | BudgetReserved
+    | ReservationHeld
+    | BudgetSettled
+    | ReservationEnded
 )
 
 

@@ -15,6 +15,7 @@ from gateway.approvals.waiting import Requests
 from gateway.audit import keys, seal
 from gateway.audit.log import Log
 from gateway.brakes import Brakes
+from gateway.budgets.ledger import Budgets
 from gateway.channel import SILENT, About, Channel, Tell
 from gateway.config import Settings
 from gateway.executors.launcher import Grounds, Machine
@@ -180,6 +181,7 @@ async def data_path(folder: Path, policy: str = POLICY, terms: Terms | None = No
         requests=Requests(reader, own.sealing, time.time),
         keyed=Keyed(reader, own.sealing),
         brakes=Brakes(reader, time.time),
+        budgets=Budgets(reader, settings.budgets, time.time),
     )
     try:
         yield DataPath(gw, executor, database, own.sealing)

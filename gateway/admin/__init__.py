@@ -6,6 +6,7 @@
 from gateway.admin.approvals import approvals_answer, approvals_list, approvals_show
 from gateway.admin.approvers import answered_by, shown_to, waiting_for
 from gateway.admin.brakes import brake_list, brake_release, brake_set
+from gateway.admin.budgets import budgets_list
 from gateway.admin.drafts import manifest_draft
 from gateway.admin.health import doctor
 from gateway.admin.policies import (
@@ -57,6 +58,7 @@ __all__ = [
     "brake_list",
     "brake_release",
     "brake_set",
+    "budgets_list",
     "doctor",
     "manifest_draft",
     "opened_log",
@@ -106,6 +108,7 @@ ACTIONS = (
     brake_list,
     brake_set,
     brake_release,
+    budgets_list,
     doctor,
 )
 """The actions on the parts of a gateway."""

@@ -4,7 +4,7 @@
 `sealed`, and the leaf has only their salted commitments. A plain call is two records, a refused one is one.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -33,10 +33,13 @@ SEALED_LIMIT = 1 << 20
 """Bytes of one sealed value that are kept; a longer one stands as its length."""
 
 
-def intent(run: RunId, proposal: Proposal, grant: Grant, *, within: RunId | None = None) -> Record:
+def intent(
+    run: RunId, proposal: Proposal, grant: Grant, *, within: RunId | None = None, reserved: Sequence[JsonObject] = ()
+) -> Record:
     """`call.intent`: the proposal, what judged it and what it may do; durable before any byte leaves.
 
-    `within` is the run during which an upstream asks this of the client.
+    `within` is the run during which an upstream asks this of the client. What is `reserved` of budgets is sealed
+    but for their names: an amount may be an argument.
     """
     decision = grant.decision
     return Record(
@@ -52,11 +55,13 @@ def intent(run: RunId, proposal: Proposal, grant: Grant, *, within: RunId | None
                 "result_bytes": grant.limits.result_bytes,
             },
             **({"approval": grant.approval} if grant.approval else {}),
+            **({"budgets": [one["budget"] for one in reserved]} if reserved else {}),
         },
         sealed={
             **_of_call(proposal.call),
             "input": decision.input,
             "decision": said_of(decision),
+            **({"reserved": orjson.dumps(reserved)} if reserved else {}),
         },
     )
 
@@ -125,6 +130,7 @@ def settled(  # noqa: PLR0913 - each stands in the record by itself
     decision: Decision | None = None,
     labels: Iterable[str] = (),
     detail: str = "",
+    budget: str = "",
 ) -> Record:
     """`call.settled`: how the run ended, what the executor saw, and what the session has learned from it.
 
@@ -132,8 +138,7 @@ def settled(  # noqa: PLR0913 - each stands in the record by itself
     """
     public: dict[str, Any] = {"ending": ending.value, "checks": _of_checks(checks)}
     sealed: dict[str, bytes] = {"labels": orjson.dumps(sorted(labels))}
-    if code:
-        public["code"] = code
+    public |= {name: word for name, word in (("code", code), ("budget", budget)) if word}
     if pin is not None and pin.sandbox:
         public["sandbox"] = pin.sandbox
     if outcome is not None:

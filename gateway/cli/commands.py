@@ -6,6 +6,7 @@ from gateway.cli import (
     approvals,
     audit,
     brake,
+    budgets,
     calls,
     manifest,
     policy,
@@ -48,6 +49,7 @@ GROUPS = (
     ("runs", runs.app),
     ("tasks", tasks.app),
     ("brake", brake.app),
+    ("budgets", budgets.app),
 )
 
 for command in COMMANDS:

@@ -53,7 +53,7 @@ def for_call(proposal: Proposal, facts: Facts) -> JsonObject:
         "session": {"labels": facts.labels, "writes": facts.writes, "sources": facts.sources},
         "task": {"id": call.task, "runs": facts.task_runs},
         "state": {},
-        "budget": {},
+        "budget": facts.budget,
         "checks": [_check(check) for check in proposal.checks] if proposal.checks else [],
     }
     if call.kind != Kind.TOOL:

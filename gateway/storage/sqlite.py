@@ -12,7 +12,7 @@ from typing import Any
 
 from gateway.errors import ConfigError, Fatal, LogUnavailable, Unreadable
 from gateway.storage.database import Batch, Conflict, Head, Payload, RunRow, Tile, TreeRow
-from gateway.storage.tables import WRITES, approvals, keys
+from gateway.storage.tables import WRITES, approvals, budgets, keys
 from gateway.storage.tables.sessions import unpack
 from gateway.storage.tables.statement import Row
 from gateway.storage.wanted import Wanted, condition
@@ -125,7 +125,7 @@ class SqliteDatabase:
             # What the row says and the leaf does not is a copy of sealed values: it goes with them.
             connection.executemany(FORGET, gone)
             connection.executemany(IDLE, gone)
-            for statement in (*approvals.FORGET, *keys.FORGET):
+            for statement in (*approvals.FORGET, *keys.FORGET, *budgets.FORGET):
                 connection.executemany(statement, gone)
             connection.execute("COMMIT")
         except sqlite3.Error as error:

@@ -18,7 +18,14 @@ PASSED = PASSED_TO_ALL | {INVALID_PARAMS, METHOD_NOT_FOUND}
 
 
 def refusal(
-    code: Code, reason: str, *, run: str, would_pass: str = "", decision: str = "", kind: str = "tool"
+    code: Code,
+    reason: str,
+    *,
+    run: str,
+    would_pass: str = "",
+    decision: str = "",
+    kind: str = "tool",
+    retry_after_s: int = 0,
 ) -> Reply:
     """A refused or failed call (surface.md, Refusals): `isError` and one plain sentence for a tool,
     a JSON-RPC error 1000+n elsewhere."""
@@ -27,6 +34,8 @@ def refusal(
         told["id"] = decision
     if would_pass:
         told["would_pass"] = would_pass
+    if retry_after_s:
+        told["retry_after_s"] = retry_after_s
     if kind != "tool":
         return Reply(error={"code": JSONRPC_NUMBER[code], "message": reason, "data": told})
     sentence = f"{code.value}: {reason}." + (f" It would pass with: {would_pass}." if would_pass else "")

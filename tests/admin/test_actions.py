@@ -18,7 +18,7 @@ def asked() -> dict[str, set[str]]:
         for node in ast.walk(ast.parse(file.read_text())):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
                 continue
-            if node.func.id in {"run_admin", "without_state"} and isinstance(node.args[0], ast.Constant):
+            if node.func.id in {"run_admin", "without_state", "_asked"} and isinstance(node.args[0], ast.Constant):
                 given = {keyword.arg for keyword in node.keywords if keyword.arg is not None}
                 found[str(node.args[0].value)] = given
     return found

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway import cli
-from gateway.cli import asking, audit, brake, policy, runs, tasks, upstream
+from gateway.cli import asking, audit, brake, budgets, policy, runs, tasks, upstream
 from tests.cli.commandline import Admin, Ended, Run
 
 CONFIG = "version: 1\nstate: .bascule\naudit: {origin: example.org/bascule}\n"
@@ -45,7 +45,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def admin(monkeypatch: pytest.MonkeyPatch) -> Admin:
     """The actions, replaced: these tests are about what is asked and what is shown."""
     stand_in = Admin()
-    for module in (asking, audit, brake, policy, runs, tasks, upstream):
+    for module in (asking, audit, brake, budgets, policy, runs, tasks, upstream):
         monkeypatch.setattr(module, "run_admin", stand_in)
     monkeypatch.setattr(policy, "without_state", stand_in)
     return stand_in

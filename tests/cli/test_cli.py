@@ -65,6 +65,7 @@ def test_the_commands_of_this_stage_are_there() -> None:
         "runs": "list show replay",
         "tasks": "list show replay",
         "brake": "list set release",
+        "budgets": "list",
     }
     paths = {(word,) for word in wanted} | {(group, word) for group, words in groups.items() for word in words.split()}
     assert set(COMMANDS) == paths

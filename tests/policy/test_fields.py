@@ -92,7 +92,7 @@ def test_a_value_that_never_comes_is_found(body: str, problem: str, fix: str) ->
         'input.typed["/path"].inside',
         "some pointer\n\tinput.typed[pointer].anything",
         "input.state.x.y",
-        "input.budget.calls > 3",
+        "input.budget.calls.left > 3",
         "input.principal.person == null",
         'input.call.kind == "tool"',
         "input.session.writes == 3",

@@ -5,7 +5,7 @@ In a batch the kinds are applied in this order.
 
 from typing import Any
 
-from gateway.storage.tables import approvals, brakes, bundles, keys, runs, sessions
+from gateway.storage.tables import approvals, brakes, budgets, bundles, keys, runs, sessions
 from gateway.storage.tables.statement import Statement
 
 WRITES: dict[type[Any], Statement] = {
@@ -15,4 +15,5 @@ WRITES: dict[type[Any], Statement] = {
     **sessions.WRITES,
     **bundles.WRITES,
     **brakes.WRITES,
+    **budgets.WRITES,
 }
