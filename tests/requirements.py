@@ -54,6 +54,7 @@ PROMISES: dict[str, str] = {
     "cancel.recorded": "traps.md 1: a call that its client gave up is withdrawn upstream, and its ending recorded",
     # the runtime owns the state
     "runs.table": "design.md, Durability: no effect without a durable intent, nothing out of frozen without a person",
+    "runs.resolved": "audit.md B5: what is found out of a run with an unknown end is recorded, by a person, once",
     "key.once": "surface.md, On the wire: under one key a call is done once, and told again what it came to",
     "key.doubt": "audit.md B5: a call under a key whose end nobody knows is never repeated",
     "approval.exact": "design.md 7: an approval covers one exact proposal, once, until it expires",

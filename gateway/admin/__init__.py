@@ -28,6 +28,7 @@ from gateway.admin.records import (
     runs_list,
 )
 from gateway.admin.replays import policy_replay, runs_replay, tasks_replay
+from gateway.admin.resolving import runs_resolve
 from gateway.admin.runs import runs_show
 from gateway.admin.searches import audit_search
 from gateway.admin.suggestions import policy_suggest
@@ -72,6 +73,7 @@ __all__ = [
     "put_in_force",
     "runs_list",
     "runs_replay",
+    "runs_resolve",
     "runs_show",
     "shown_to",
     "sound",
@@ -109,6 +111,7 @@ ACTIONS = (
     brake_set,
     brake_release,
     budgets_list,
+    runs_resolve,
     doctor,
 )
 """The actions on the parts of a gateway."""

@@ -24,7 +24,8 @@ _OF_STATES: Final[Mapping[str, str]] = {
     RunState.INTENDED: "it is under way; if its gateway was killed, the next start settles it",
     RunState.FROZEN: (
         "its effect may have happened and nobody can vouch for it: `bascule audit show {run}` has the arguments; look "
-        "at the upstream {upstream} whether it did happen. The gateway never repeats it by itself"
+        "at the upstream {upstream} whether it did happen, then say so: `bascule runs resolve {run} --as done` or "
+        "`--as failed`. The gateway never repeats it by itself"
     ),
 }
 _OF_APPROVALS: Final = {

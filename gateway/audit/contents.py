@@ -18,6 +18,7 @@ OF_RUNS = frozenset(
 )
 BEGINNINGS = frozenset({"approval.requested", "call.intent", "call.refused"})
 """The kinds whose sealed values say who asked, for which task and for what."""
+BY_A_PERSON = (Ending.DONE, Ending.FAILED)
 Document = Mapping[str, Any]
 
 
@@ -32,6 +33,7 @@ class Contents:
         self._reader, self._sealing, self._digest, self._now = reader, sealing, digest, now
         self._expires = array("q")
         self._bundles: set[str] = set()
+        self._doubted: set[str] = set()
         self._opened = self._settled = 0
         self._checks: dict[str, Callable[[int, Document, RunRow], None]] = {
             "approval.requested": self._waits,
@@ -39,7 +41,7 @@ class Contents:
             "call.intent": self._intent,
             "call.refused": self._refused,
             "call.settled": self._ended,
-            "run.resolved": self._ended,
+            "run.resolved": self._decided_by_a_person,
         }
 
     def block(self, first: int, end: int, rows: Sequence[tuple[int, bytes, bytes]]) -> None:
@@ -161,6 +163,8 @@ class Contents:
 
     def _ended(self, index: int, said: Document, row: RunRow) -> None:
         settled = said["kind"] == "call.settled"
+        if settled and said.get("ending") == Ending.UNKNOWN:
+            self._doubted.add(row.run)
         if row.settled != index and settled and self._resolved(index, row):
             return
         self._settled += row.settled == index
@@ -169,6 +173,15 @@ class Contents:
         wrong = _ending(index, said, row, state, ending)
         if wrong:
             self._differs(index, row, wrong)
+
+    def _decided_by_a_person(self, index: int, said: Document, row: RunRow) -> None:
+        """A person can say of a run that ended `unknown` whether it was done, and nothing else of any other."""
+        if said.get("ending") not in BY_A_PERSON:
+            self._found(f"run {row.run}", f"leaf {index} names no ending that a person can give")
+        elif row.run not in self._doubted:
+            self._found(f"run {row.run}", f"leaf {index} resolves it, and no record says that its end is unknown")
+        else:
+            self._ended(index, said, row)
 
     def _resolved(self, index: int, row: RunRow) -> bool:
         """Whether a later record of an operator, checked when it is reached, took the place of this ending."""

@@ -66,6 +66,28 @@ def show(run: Run, *, config: options.Config = None, json: options.Json = False)
         say(f"next: {plain(found['next'])}")
 
 
+@app.command()
+def resolve(
+    run: Run,
+    *,
+    came_to: Annotated[
+        str, typer.Option("--as", metavar="ENDING", help="done: its effect happened; failed: it did not.")
+    ],
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="How you know; it is recorded.")] = "",
+    config: options.Config = None,
+    json: options.Json = False,
+) -> None:
+    """Say what a frozen run came to, once you have looked; runs nothing.
+
+    Example: bascule runs resolve 0198c0de-0000-7000-8000-000000000001 --as failed --reason "the order is still open"
+    """
+    found = run_admin("runs_resolve", config, run=run, came_to=came_to, reason=reason)
+    if json:
+        tell(found)
+    else:
+        say(f"run {found['run']} is {found['state']}: {found['ending']}")
+
+
 @app.command("replay")
 def replay_(
     run: Run, *, against: replay.Against = None, config: options.Config = None, json: options.Json = False

@@ -273,6 +273,29 @@ async def test_a_run_that_an_operator_resolved_is_whole(store: Store) -> None:
     reader.close()
 
 
+@pytest.mark.parametrize(
+    ("first", "says", "found"),
+    [
+        (Ending.DONE, {"ending": "done"}, "resolves it, and no record says that its end is unknown"),
+        (Ending.UNKNOWN, {"ending": "unknown"}, "names no ending that a person can give"),
+        (Ending.UNKNOWN, {"ending": "refused"}, "names no ending that a person can give"),
+        (Ending.UNKNOWN, {}, "names no ending that a person can give"),
+    ],
+)
+async def test_a_person_cannot_say_just_anything_of_a_run(
+    store: Store, first: Ending, says: dict[str, str], found: str
+) -> None:
+    log = store.open()
+    await log.append(*boot())
+    run = await call(log, first)
+    await log.append([Record("run.resolved", run, says)])
+    await log.close()
+    reader = store.reader()
+    findings = verify(reader, store.keys.vkey, sealing=store.keys.sealing).findings
+    reader.close()
+    assert [one.what for one in findings if found in one.what]
+
+
 async def test_a_kind_of_a_later_version_is_passed_over(store: Store) -> None:
     log = store.open()
     await log.append([Record("something.new", None, {"anything": [1]}, {"new": b"x"})])

@@ -62,7 +62,7 @@ def test_the_commands_of_this_stage_are_there() -> None:
         "policy": "test check eval replay suggest reload build",
         "audit": "tail show search verify prove",
         "approvals": "list show grant deny enroll",
-        "runs": "list show replay",
+        "runs": "list show resolve replay",
         "tasks": "list show replay",
         "brake": "list set release",
         "budgets": "list",

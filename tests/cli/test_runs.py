@@ -42,3 +42,12 @@ def test_a_run_is_shown_with_its_records_its_approval_and_what_is_next(run: Run,
     ]
     assert admin.asked == [("runs_show", {"run": "r1"})]
     assert json.loads(run("runs", "show", "r1", "--json").out) == admin.answer
+
+
+def test_what_a_frozen_run_came_to_is_said_with_a_reason(admin: Admin, run: Run) -> None:
+    admin.answer = {"run": "r1", "state": "ended", "ending": "failed"}
+    ended = run("runs", "resolve", "r1", "--as", "failed", "--reason", "the order is still open")
+    assert ended.out == "run r1 is ended: failed\n"
+    assert json.loads(run("runs", "resolve", "r1", "--as", "done", "--reason", "x", "--json").out) == admin.answer
+    given = {"run": "r1", "came_to": "failed", "reason": "the order is still open"}
+    assert admin.asked[0] == ("runs_resolve", given)
