@@ -5,6 +5,7 @@ refusal, and the engine is built anew here before it answers again.
 """
 
 import logging
+import os
 import threading
 from collections import OrderedDict
 from importlib.metadata import version
@@ -23,6 +24,10 @@ LONGEST_NS = {point: 1_000_000_000 if point is Point.LIST else 50_000_000 for po
 KEPT = 1_024
 KEPT_BYTES = 2_048
 """Answers kept, and the longest input worth keeping one for."""
+
+# What is undefined is an error inside of the engine, and quite usual; where a shell asks for backtraces of Rust
+# programs, each of them would walk the stack first: a twentieth of all that a call costs.
+os.environ.setdefault("RUST_LIB_BACKTRACE", "0")
 
 _QUERIES = {point: f"data.bascule.{point}.decision" for point in Point}
 _log = logging.getLogger(__name__)
