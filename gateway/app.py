@@ -168,7 +168,9 @@ class Serving:
         # Point of no return: both records are durable, and nothing below fails.
         gw.load_policy = load_policy
         self._restate(self.lending.among(settings), opened, stated)  # a wrap may have come or gone meanwhile
-        if webhooks is not None:
+        if webhooks is None:
+            self._webhooks.anew()
+        else:
             self._tell(webhooks)
         self._endpoints = listing.endpoints(settings)
         self.app.configure(settings, Authenticator(settings, self.failures))
@@ -179,6 +181,7 @@ class Serving:
         """Tell these receivers, and only these, from now on."""
         for task in self._telling:
             task.cancel()
+        self._webhooks = webhooks
         self._telling = [self.gw.tasks.start(one.run()) for one in webhooks.receivers]
         self.gw.log.on_recorded = webhooks.recorded if webhooks.receivers else None
 

@@ -13,7 +13,7 @@ from enum import IntEnum
 from typing import Final
 
 from gateway.errors import Refused
-from gateway.model import Code, Proposal
+from gateway.model import Code, Principal, Proposal
 from gateway.storage.database import Reader
 from gateway.storage.tables import brakes
 from gateway.storage.tables.brakes import BrakeRow
@@ -21,6 +21,8 @@ from gateway.storage.tables.brakes import BrakeRow
 EVERYTHING: Final = "everything"
 MOST_WAITING: Final = 100
 """Calls that a slow brake lets wait their turn; others are refused."""
+MOST_WAITING_EACH: Final = 20
+"""Of one principal, so that it leaves room for those who share the brake with it."""
 _SUBJECT: Final = re.compile(r"everything|(tenant|principal|upstream):[^\s/]{1,200}|tool:[^\s/]{1,100}/\S{1,200}")
 
 
@@ -39,7 +41,7 @@ class Brakes:
         self._reader, self._clock = reader, clock
         self._set: dict[str, BrakeRow] = {}
         self._turns: dict[str, Lock] = {}
-        self._waiting: dict[str, int] = {}
+        self._waiting: dict[str, list[Principal]] = {}
         self.load()
 
     def load(self) -> None:
@@ -59,15 +61,20 @@ class Brakes:
         """
         if not self._set:
             return False
-        row = max(self._touching(proposal), key=lambda one: Level[one.level], default=None)
+        waited: set[str] = set()
+        # Much may be set or released while it waits its turn: what holds then is what counts.
+        while (row := self._hardest(proposal)) is not None and _slows(row) and row.subject not in waited:
+            await self._turn(row, proposal)
+            waited.add(row.subject)
         if row is None:
             return False
         level = Level[row.level]
         if level is Level.STOP:
             raise _braked("an operator has stopped calls like this one", row)
-        if level is Level.SLOW:
-            await self._turn(row)
         return level is Level.ASK
+
+    def _hardest(self, proposal: Proposal) -> BrakeRow | None:
+        return max(self._touching(proposal), key=lambda one: (Level[one.level], one.seconds), default=None)
 
     def _touching(self, proposal: Proposal) -> Iterator[BrakeRow]:
         who, pin = proposal.call.principal, proposal.pin
@@ -86,17 +93,24 @@ class Brakes:
     def _over(self, row: BrakeRow) -> bool:
         return bool(row.until) and row.until <= self._clock()
 
-    async def _turn(self, row: BrakeRow) -> None:
-        """Wait for one's turn, and keep the next one waiting for the brake's seconds."""
-        waiting = self._waiting.get(row.subject, 0)
-        if waiting >= MOST_WAITING:
+    async def _turn(self, row: BrakeRow, proposal: Proposal) -> None:
+        """Wait for one's turn, and keep the next one waiting for the brake's seconds, if it still slows then."""
+        waiting, who = self._waiting.setdefault(row.subject, []), proposal.call.principal
+        mine = sum((one.tenant, one.id) == (who.tenant, who.id) for one in waiting)
+        if len(waiting) >= MOST_WAITING or mine >= MOST_WAITING_EACH:
             raise _braked("an operator has slowed calls like this one, and too many wait", row)
-        self._waiting[row.subject] = waiting + 1
+        waiting.append(who)
         try:
             async with self._turns[row.subject]:
-                await sleep(row.seconds)
+                now = self._hardest(proposal)
+                if now is not None and now.subject == row.subject and _slows(now):
+                    await sleep(now.seconds)
         finally:
-            self._waiting[row.subject] -= 1
+            waiting.remove(who)
+
+
+def _slows(row: BrakeRow) -> bool:
+    return Level[row.level] is Level.SLOW
 
 
 def checked(subject: str) -> str:

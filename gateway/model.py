@@ -140,6 +140,8 @@ class Round:
     """The run that asked."""
     parked: str = ""
     """What still waits upstream for these answers, where the upstream kept its request open."""
+    questions: JsonObject | None = None
+    """What was asked, by the same keys, each with its method and params; None where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)

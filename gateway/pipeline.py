@@ -288,7 +288,7 @@ async def _answered(asked: Asked, channel: Channel, gw: Gateway) -> Call:
         answers[key] = await asking.ask(
             asked.proposal, asked.run, method, params, channel.ask, channel.capabilities, gw
         )
-    return replace(asked.proposal.call, round=Round(answers, asked.state, previous=asked.run))
+    return replace(asked.proposal.call, round=Round(answers, asked.state, asked.run, questions=asked.questions))
 
 
 def _refused(run: RunId, call: Call, pin: Pin | None, code: Code) -> RunRefused:

@@ -33,6 +33,8 @@ BREATH_SECONDS: Final = 0.02
 MOST_PARKED: Final = 1_000
 MOST_PARKED_EACH: Final = 32
 """Of one principal."""
+MOST_ASKED_BYTES: Final = 65_536
+"""Of questions that a state tells; of larger ones it tells nothing, so that it stays small."""
 _USED: Final = 100_000
 _NONCE: Final = 12
 _INFO: Final = b"bascule request state v1"
@@ -57,11 +59,12 @@ class Seals:
         self._forgotten = 0.0
         """No state that ends by then is taken: it may be one of those no longer remembered."""
 
-    def seal(self, call: Call, run: RunId, state: str | None, parked: str) -> str:
-        """The state that lets this client, and nobody else, go on with this call."""
+    def seal(self, call: Call, run: RunId, state: str | None, parked: str, questions: JsonObject | None = None) -> str:
+        """The state that lets this client, and nobody else, go on with this call; it tells what was asked."""
         nonce = secrets.token_bytes(_NONCE)
         until = self._clock() + self._life_s
-        body = {"run": run, "state": state, "parked": parked, "until": until, "start": self._start}
+        asked = questions if len(orjson.dumps(questions)) <= MOST_ASKED_BYTES else None
+        body = {"run": run, "state": state, "parked": parked, "until": until, "start": self._start, "asked": asked}
         sealed = self._cipher.encrypt(nonce, orjson.dumps(body), _binding(call))
         return base64.urlsafe_b64encode(nonce + sealed).decode("ascii")
 
@@ -85,7 +88,8 @@ class Seals:
         if body["until"] < now or body["until"] <= self._forgotten or nonce in self._used:
             raise _not_ours("it has expired or was used before")
         self._used[nonce] = body["until"]
-        return replace(call, round=Round(call.round.answers, body["state"], RunId(body["run"]), parked=body["parked"]))
+        round_ = Round(call.round.answers, body["state"], RunId(body["run"]), body["parked"], body["asked"])
+        return replace(call, round=round_)
 
 
 def _binding(call: Call) -> bytes:

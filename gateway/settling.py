@@ -111,7 +111,8 @@ async def pause(act: Act, outcome: Outcome, channel: Channel, gw: Gateway) -> Re
         if channel.hung_up:  # nobody hears of the state
             gw.parking.give_up(parked)
         # Nothing else of it leaves: what is no question has passed no verdict on results.
-        result: JsonObject = {"resultType": INPUT_REQUIRED, "requestState": gw.seals.seal(call, run, state, parked)}
+        sealed = gw.seals.seal(call, run, state, parked, questions)
+        result: JsonObject = {"resultType": INPUT_REQUIRED, "requestState": sealed}
         if questions:
             result["inputRequests"] = questions
         return replies.granted(result, {replies.DECISION: _told(act)})

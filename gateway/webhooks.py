@@ -7,13 +7,16 @@ for it. What is queued here is lost with the process: the log has it all.
 import asyncio
 import logging
 from asyncio import sleep
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import orjson
 from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import PyreqwestError
+from pyreqwest.http import Url
 from standardwebhooks import Webhook
 
 from gateway.audit.ids import uuid7
@@ -27,65 +30,98 @@ UNKNOWN: Final = "run.unknown"
 ANSWER_SECONDS: Final = 10
 RETRY_SECONDS: Final = (5.0, 30.0, 120.0, 600.0)
 MOST_QUEUED: Final = 1_000
-"""Of one receiver; further ones are dropped, and the operator's log says so."""
+"""Of one receiver and one kind of event, so that no flood takes the room of another kind; further ones are dropped, and
+the operator's log says so."""
 GONE: Final = 410
 """The receiver wants no more of them."""
 
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One event on its way to one receiver. `ident` is the same whenever it is sent."""
+
+    event: str
+    ident: str
+    body: bytes
+
+
 class Receiver:
     """One address that is told."""
 
     def __init__(self, name: str, settings: NotifySettings) -> None:
-        self.name, self._url, self._events = name, settings.url, frozenset(settings.events)
+        self.name, self._events = name, frozenset(settings.events)
+        try:
+            self._url = Url(settings.url)
+        except ValueError:
+            wrong = f"notify.{name}.url is no address that can be reached; https://hooks.example/bascule is one"
+            raise ConfigError(wrong) from None
         try:
             self._signing = Webhook(settings.secret)
         except Exception:  # noqa: BLE001 - the library has no one word for a secret that is none
             raise ConfigError(f"notify.{name}.secret should be whsec_ and base64, as the receiver shows it") from None
-        self._queue: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(MOST_QUEUED)
+        self._queue: asyncio.Queue[Message] = asyncio.Queue()
+        self._waiting: Counter[str] = Counter()
+        self._one = asyncio.Lock()
         self._client: Client | None = None
+        self._gone = False
+
+    def anew(self) -> None:
+        """Tell it again, though it was gone."""
+        self._gone = False
 
     def tell(self, event: str, body: bytes) -> None:
         """Queue one event, if the receiver wants it. Never waits."""
-        if event not in self._events:
+        if event not in self._events or self._gone:
             return
-        try:
-            self._queue.put_nowait((uuid7(), body))
-        except asyncio.QueueFull:
+        if self._waiting[event] >= MOST_QUEUED:
             logger.warning("notify.%s: too many wait, %s is not told", self.name, event)
+            return
+        self._waiting[event] += 1
+        self._queue.put_nowait(Message(event, uuid7(), body))
 
     async def run(self) -> None:
-        """Deliver what is queued, one after the other, for ever."""
-        async with _client() as self._client:
+        """Deliver what is queued, for ever: each once in its turn, and again beside those that come after it."""
+        async with _client() as self._client, asyncio.TaskGroup() as again:
             while True:
-                ident, body = await self._queue.get()
-                await self._deliver(ident, body)
+                message = await self._queue.get()
+                if await self._attempt(message):
+                    again.create_task(self._again(message))
+                else:
+                    self._waiting[message.event] -= 1
                 self._queue.task_done()
 
-    async def _deliver(self, ident: str, body: bytes) -> None:
-        for pause in (*RETRY_SECONDS, None):
-            problem = await self._attempt(ident, body)
-            if not problem:
-                return
-            if pause is None:
-                logger.warning("notify.%s: %s; given up, the log has it", self.name, problem)
-                return
+    async def _again(self, message: Message) -> None:
+        """Send one again that did not arrive, until it does or was tried often enough."""
+        problem = ""
+        for pause in RETRY_SECONDS:
             await sleep(pause)
+            problem = await self._attempt(message)
+            if not problem:
+                break
+        else:
+            logger.warning("notify.%s: %s; given up, the log has it", self.name, problem)
+        self._waiting[message.event] -= 1
 
-    async def _attempt(self, ident: str, body: bytes) -> str:
+    async def _attempt(self, message: Message) -> str:
         """Send it once; what went wrong, empty where it arrived or the receiver wants no more."""
+        async with self._one:
+            return "" if self._gone else await self._sent(message)
+
+    async def _sent(self, message: Message) -> str:
         assert self._client is not None
         now = datetime.now(UTC)
         headers = {
             "content-type": "application/json",
-            "webhook-id": ident,
+            "webhook-id": message.ident,
             "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": self._signing.sign(msg_id=ident, timestamp=now, data=body.decode()),
+            "webhook-signature": self._signing.sign(msg_id=message.ident, timestamp=now, data=message.body.decode()),
         }
         cancels = Cancels()
         try:
-            async with self._client.post(self._url).headers(headers).body_bytes(body).build_streamed() as response:
+            post = self._client.post(self._url).headers(headers).body_bytes(message.body)
+            async with post.build_streamed() as response:
                 status = response.status
         except PyreqwestError as error:
             return type(error).__name__
@@ -93,7 +129,7 @@ class Receiver:
             cancels.heed()
         if status == GONE:
             logger.warning("notify.%s: the receiver is gone (410): not told again until a reload", self.name)
-            self._events = frozenset()
+            self._gone = True
             return ""
         return "" if 200 <= status < 300 else f"it answered {status}"
 
@@ -103,6 +139,11 @@ class Webhooks:
 
     def __init__(self, settings: Mapping[str, NotifySettings]) -> None:
         self.receivers = [Receiver(name, one) for name, one in settings.items()]
+
+    def anew(self) -> None:
+        """Tell those again that were gone."""
+        for receiver in self.receivers:
+            receiver.anew()
 
     def recorded(self, records: Sequence[Record]) -> None:
         """Tell whoever wants to know. Never waits, never raises."""

@@ -179,6 +179,20 @@ async def test_a_reload_keeps_state_listen_and_origin(folder: Folder) -> None:
         await _close(gw)
 
 
+@pytest.mark.promise("reload")
+async def test_a_reload_tells_those_again_that_were_gone(folder: Folder) -> None:
+    folder.more = 'notify: {ops: {url: "http://127.0.0.1:1/", secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw}}\n'
+    folder.write()
+    async with app.opened(load(folder.config)) as gw:
+        serving_gateway = app.Serving(gw)
+        (receiver,) = serving_gateway._webhooks.receivers
+        receiver._gone = True
+        await serving_gateway.reload(operator=WHO)
+        assert serving_gateway._webhooks.receivers == [receiver]
+        assert not receiver._gone
+        await _close(gw)
+
+
 async def _close(gw: Any) -> None:
     for executor in gw.executors.values():
         await executor.close()

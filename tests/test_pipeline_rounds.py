@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 
-from gateway import pipeline
+from gateway import approving, pipeline
+from gateway.admin.approvals import approvals_show
 from gateway.channel import Channel, Unanswered
 from gateway.errors import Failed, LogUnavailable
 from gateway.judging import judge
 from gateway.model import Code, Decision, JsonObject, Outcome, Principal, Proposal, Reply, Round, RunState
 from gateway.parts import Gateway
 from tests import nouns
+from tests.agreeing import APPROVE, OPERATOR, Person, enroll, waiting
 from tests.path import POLICY, DataPath, data_path
 
 RULES = (
@@ -382,3 +384,41 @@ async def test_a_question_whose_intent_was_stored_though_the_log_failed_gets_its
     await ended(path)
     endings = {leaf["run"]: leaf["ending"] for leaf in path.leaves("call.settled")}
     assert [endings[leaf["run"]] for leaf in path.leaves("call.intent") if "about" in leaf] == ["unknown"]
+
+
+# What people agree to.
+
+AGREED = (
+    RULES
+    + """
+require_approval contains {"reason": "a person should see what it answers", "from": ["ops"]} if input.answers.q0
+"""
+)
+
+
+@pytest.mark.promise("approval.exact")
+@pytest.mark.parametrize("era", ["2026-07-28", LEGACY])
+async def test_who_agrees_to_an_answer_sees_the_question_and_agrees_to_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, era: str
+) -> None:
+    monkeypatch.setattr(approving, "HOLD_SECONDS", 0.0)
+    ann = Person.enrolled("ann")
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "approve.rego").write_text(APPROVE)
+
+    async def answered(path: DataPath, message: str) -> object:
+        question = {"method": "elicitation/create", "params": {**FORM, "message": message}}
+        if era == LEGACY:
+            return await _legacy(path, ends_asking(question), answers(GOOD))
+        return said(await back(path, await begun(path, ends_asking(question))))
+
+    async with data_path(tmp_path, AGREED) as path:
+        enroll(path.gw, ann)
+        assert await answered(path, "delete A?") == "APPROVAL_REQUIRED"
+        approval = await waiting(path.gw)
+        shown = await approvals_show(path.gw, operator=OPERATOR, approval=approval)
+        asked = shown["asked"]["proposal"]["questions"]["q0"]
+        assert (asked["method"], asked["params"]["message"]) == ("elicitation/create", "delete A?")
+        await ann.answers(path.gw, approval)
+        assert await answered(path, "delete B?") == "APPROVAL_REQUIRED"
+        assert await answered(path, "delete A?") == "allow"

@@ -11,7 +11,7 @@ from gateway import rounds
 from gateway.channel import SILENT, Unanswered
 from gateway.errors import Failed
 from gateway.model import Call, Code, Endpoint, JsonObject, Outcome, Principal, Round, RunId
-from gateway.rounds import AGAIN, MOST_PARKED_EACH, NotOurs, Parked, Parking, Seals
+from gateway.rounds import AGAIN, MOST_ASKED_BYTES, MOST_PARKED_EACH, NotOurs, Parked, Parking, Seals
 from tests import nouns
 
 RUN = RunId("0190a000-0000-7000-8000-000000000000")
@@ -43,6 +43,13 @@ def test_a_state_opens_to_what_was_sealed(seals: Seals) -> None:
     opened = seals.opened(later(nouns.call(), seals.seal(nouns.call(), RUN, "theirs", "p1")))
     assert opened.round == Round(ANSWERS, "theirs", RUN, "p1")
     assert opened == replace(nouns.call(), round=opened.round)
+
+
+@pytest.mark.parametrize(("length", "told"), [(10, True), (MOST_ASKED_BYTES, False)])
+def test_a_state_tells_what_was_asked_unless_that_is_too_large(seals: Seals, length: int, *, told: bool) -> None:
+    questions = {"q": {"method": "elicitation/create", "params": {"message": "x" * length}}}
+    opened = seals.opened(later(nouns.call(), seals.seal(nouns.call(), RUN, None, "", questions)))
+    assert opened.round == Round(ANSWERS, None, RUN, questions=questions if told else None)
 
 
 @pytest.mark.promise("rounds.bound")
@@ -102,7 +109,7 @@ def test_a_state_expires(seals: Seals, clock: Clock) -> None:
         seals.opened(later(nouns.call(), state))
 
 
-@pytest.mark.parametrize("place", [0, 12, 20, -2])
+@pytest.mark.parametrize("place", [0, 12, 20, -4])
 def test_a_state_changed_by_a_byte_does_not_open(seals: Seals, place: int) -> None:
     state = seals.seal(nouns.call(), RUN, None, "")
     changed = "A" if state[place] != "A" else "B"

@@ -23,6 +23,7 @@ from tests.serving import PATIENCE
 SECRET = "whsec_" + base64.b64encode(b"a secret of the receiver").decode()
 RUN = RunId("018f0000-0000-7000-8000-000000000001")
 WAITS = Record("approval.requested", RUN, {"approval": "a1", "tool": "refund"}, {"args": b'{"amount":1}'})
+BRAKED = Record("brake.set")
 
 
 @dataclass(slots=True)
@@ -90,6 +91,25 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return waited
 
 
+@dataclass(slots=True)
+class Pause:
+    """The wait before a new attempt: it has begun, and lasts until a test says that it is over."""
+
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def sleep(self, _: float) -> None:
+        self.begun.set()
+        await self.over.wait()
+
+
+@pytest.fixture
+def pause(monkeypatch: pytest.MonkeyPatch) -> Pause:
+    made = Pause()
+    monkeypatch.setattr(webhooks, "sleep", made.sleep)
+    return made
+
+
 def test_what_can_be_told_is_what_can_be_configured() -> None:
     assert set(Event.__args__) == EVENTS  # type: ignore[attr-defined]
 
@@ -125,10 +145,38 @@ async def test_a_receiver_that_never_takes_it_is_given_up_and_the_next_event_is_
 ) -> None:
     async with inbox(answers=[500] * 5) as reached, told(reached.url) as hooks:
         hooks.recorded([WAITS])
+        await reached.until(5)
         hooks.recorded([WAITS])
-        await reached.until(6)
+        await reached.until(1)
         assert len(pauses) == 4
     assert "notify.ops: it answered 500; given up, the log has it" in caplog.text
+
+
+async def test_what_is_refused_is_tried_again_beside_what_comes_after_it(pause: Pause) -> None:
+    async with inbox(answers=[413]) as reached, told(reached.url, "approval.requested", "brake.set") as hooks:
+        hooks.recorded([WAITS, BRAKED])
+        await reached.until(2)
+        pause.over.set()
+        await reached.until(1)
+        assert [body["type"] for _, body in reached.got] == ["approval.requested", "brake.set", "approval.requested"]
+
+
+async def test_what_is_tried_again_takes_its_room_until_it_arrived(
+    pause: Pause, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(webhooks, "MOST_QUEUED", 1)
+    async with inbox(answers=[500]) as reached, told(reached.url, "approval.requested", "brake.set") as hooks:
+        hooks.recorded([WAITS])
+        await pause.begun.wait()
+        hooks.recorded([WAITS])
+        assert "notify.ops: too many wait, approval.requested is not told" in caplog.text
+        pause.over.set()
+        await reached.until(2)
+        hooks.recorded([BRAKED])
+        await reached.until(1)  # one is sent at a time: the client has the answer to the one before
+        hooks.recorded([WAITS])
+        await reached.until(1)
+        assert len({ident for ident, _ in reached.got}) == 3
 
 
 async def test_a_redirect_is_not_followed(pauses: list[float]) -> None:
@@ -139,7 +187,7 @@ async def test_a_redirect_is_not_followed(pauses: list[float]) -> None:
         assert pauses == [5.0]
 
 
-async def test_a_receiver_that_is_gone_is_told_no_more(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_receiver_that_is_gone_is_told_no_more_until_it_is_told_anew(caplog: pytest.LogCaptureFixture) -> None:
     async with inbox(answers=[410]) as reached, told(reached.url) as hooks:
         hooks.recorded([WAITS])
         hooks.recorded([WAITS])
@@ -147,8 +195,11 @@ async def test_a_receiver_that_is_gone_is_told_no_more(caplog: pytest.LogCapture
         await hooks.receivers[0]._queue.join()
         hooks.recorded([WAITS])
         await hooks.receivers[0]._queue.join()
-        assert len(reached.got) == 2
+        assert len(reached.got) == 1
         assert "gone (410)" in caplog.text
+        hooks.anew()
+        hooks.recorded([WAITS])
+        await reached.until(1)
 
 
 async def test_a_dead_receiver_holds_nobody_and_what_waits_for_it_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
@@ -158,6 +209,14 @@ async def test_a_dead_receiver_holds_nobody_and_what_waits_for_it_is_bounded(cap
             hooks.recorded([WAITS])
     assert hooks.receivers[0]._queue.qsize() == MOST_QUEUED
     assert caplog.text.count("too many wait") == 5
+    hooks.recorded([Record("call.settled", RUN, {"ending": "unknown"})])
+    assert hooks.receivers[0]._queue.qsize() == MOST_QUEUED + 1
+
+
+@pytest.mark.parametrize("url", ["https://1.2.3.4.5.6/", "https://xn--/", "https://%zz/"])
+def test_an_address_that_is_none_is_said(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"notify\.ops\.url is no address that can be reached"):
+        Webhooks({"ops": NotifySettings(url=url, secret=SECRET)})
 
 
 @pytest.mark.parametrize("secret", ["whsec_", "whsec_!", "whsec_a"])

@@ -3,8 +3,9 @@
 from typing import Final
 
 from gateway.audit import records
-from gateway.brakes import Level, checked
+from gateway.brakes import EVERYTHING, Level, checked
 from gateway.errors import ConfigError
+from gateway.identity.tokens import LOCAL
 from gateway.model import JsonObject
 from gateway.parts import Gateway
 from gateway.storage.database import Conflict
@@ -25,6 +26,8 @@ async def brake_set(
 ) -> JsonObject:
     """Slow, question or stop what a subject does, for `lasts_s` seconds or until it is released (0).
 
+    A `note` stands in the answer where the subject names nothing that is known here; it is set all the same.
+
     Raises:
         ConfigError: there is no such subject or level, or a number is out of bounds.
     """
@@ -43,7 +46,8 @@ async def brake_set(
     await gw.log.append([records.event("brake.set", told, sealed=sealed)], [pressed])
     # Point of no return: it is durable, and holds from the next decision on.
     gw.brakes.load()
-    return await brake_list(gw, operator=operator)
+    listed = await brake_list(gw, operator=operator)
+    return listed if _known(subject, gw) else {**listed, "note": f"{subject} names nothing that is known here"}
 
 
 async def brake_release(gw: Gateway, *, operator: str, subject: str) -> JsonObject:
@@ -59,6 +63,19 @@ async def brake_release(gw: Gateway, *, operator: str, subject: str) -> JsonObje
         raise ConfigError(f"no brake is set for {subject}: see `bascule brake list`") from None
     gw.brakes.load()
     return await brake_list(gw, operator=operator)
+
+
+def _known(subject: str, gw: Gateway) -> bool:
+    """Whether it names somebody who may ask, an upstream, or a tool that its upstream was seen to have."""
+    kind, _, name = subject.partition(":")
+    who = {asks: one.tenant for asks, one in gw.settings.principals.items()}
+    if gw.settings.insecure_local:
+        who[LOCAL.id] = LOCAL.tenant
+    if kind == "tool":
+        upstream, _, tool = name.partition("/")
+        return any(one.name == tool for one in gw.registry.show(upstream))
+    known = {"tenant": who.values(), "principal": who, "upstream": gw.settings.upstreams}
+    return kind == EVERYTHING or name in known[kind]
 
 
 def _told(row: BrakeRow) -> JsonObject:

@@ -12,7 +12,8 @@ from typing import Final
 import orjson
 import rfc8785
 
-from gateway.model import Demand, Digest, JsonObject, Proposal
+from gateway.errors import Refused
+from gateway.model import Code, Demand, Digest, JsonObject, Proposal
 from gateway.storage.tables.approvals import AnswerRow, ApprovalRow
 from gateway.wire.meta import stated
 
@@ -40,8 +41,14 @@ class Standing:
 
 
 def exact(proposal: Proposal, bundle: Digest) -> JsonObject:
-    """Everything a grant is bound to."""
-    call, pin, who = proposal.call, proposal.pin, proposal.call.principal
+    """Everything a grant is bound to.
+
+    Raises:
+        Refused: SCHEMA, it answers questions that cannot be shown.
+    """
+    call, pin, who, later = proposal.call, proposal.pin, proposal.call.principal, proposal.call.round
+    if later is not None and later.previous is not None and later.questions is None:
+        raise Refused(Code.SCHEMA, "what the upstream asked is too large to show, so nobody can approve the answer")
     return {
         "tenant": who.tenant,
         "principal": who.id,
@@ -50,7 +57,8 @@ def exact(proposal: Proposal, bundle: Digest) -> JsonObject:
         "kind": str(call.kind),
         "name": pin.name,
         "arguments": call.arguments,
-        "answers": call.round.answers if call.round is not None else None,
+        "questions": later.questions if later is not None else None,
+        "answers": later.answers if later is not None else None,
         "meta": stated(call.meta) or None,
         "pin": pin.digest,
         "manifest": pin.manifest.digest,

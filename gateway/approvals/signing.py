@@ -31,6 +31,7 @@ COVERED: Final = frozenset(
         "kind",
         "name",
         "arguments",
+        "questions",
         "answers",
         "meta",
         "pin",

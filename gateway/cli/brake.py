@@ -78,3 +78,5 @@ def _show(found: JsonObject, *, json: bool) -> None:
         for one in found["brakes"]
     ]
     table(rows, COLUMNS, none="no brake is set")
+    if note := found.get("note"):
+        typer.echo(f"note: {plain(note)}", err=True)

@@ -24,6 +24,8 @@ def shown(found: JsonObject) -> Iterator[str]:
         "would run", f"{_value(proposal, 'name')} ({_word(proposal, 'kind')}) on {_value(proposal, 'upstream')}"
     )
     yield from _arguments(proposal.get("arguments"))
+    if proposal.get("questions") is not None:
+        yield from _named("the tool's questions", _value(proposal, "questions"))
     if proposal.get("answers") is not None:
         yield from _named("answers to the tool's questions", _value(proposal, "answers"))
     if proposal.get("meta") is not None:

@@ -12,8 +12,8 @@ from gateway.transports.answers import bad_params, unknown_method
 
 LEVELS: Final = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 """Of log messages, the least severe first."""
-LARGEST_STATE: Final = 256 << 10
-"""Characters of a `requestState`: ours is a few hundred, around what an upstream wants kept."""
+LARGEST_STATE: Final = 352 << 10
+"""Characters of a `requestState`: ours holds what was asked (MOST_ASKED_BYTES), around what an upstream wants kept."""
 LONGEST_METHOD: Final = 128
 LISTS: Final[Mapping[str, Listed]] = {method: listed for listed, method in LIST_METHODS.items()}
 _WANTED: Final[Mapping[str, tuple[Listed, ...]]] = {

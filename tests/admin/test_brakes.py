@@ -6,6 +6,7 @@ import pytest
 
 from gateway.admin.brakes import brake_list, brake_release, brake_set
 from gateway.errors import ConfigError
+from gateway.settings import PrincipalSettings
 from tests.agreeing import OPERATOR
 from tests.path import DataPath
 
@@ -16,6 +17,33 @@ async def test_what_is_set_is_listed_with_who_set_it_and_why(path: DataPath) -> 
     assert {**given, "by": OPERATOR, "until": None}.items() <= listed.items()
     (sealed,) = [leaf["sealed"] for leaf in path.leaves("brake.set")]
     assert sealed == {"subject": "principal:agent", "operator": OPERATOR, "reason": "it loops"}
+
+
+@pytest.mark.parametrize(
+    ("known", "unknown"),
+    [
+        ("everything", None),
+        ("tenant:acme", "tenant:Acme"),
+        ("principal:bot", "principal:agent"),
+        ("principal:local", "principal:Local"),
+        ("tenant:default", "tenant:defaults"),
+        ("upstream:notes", "upstream:note"),
+        ("tool:notes/write_note", "tool:notes/write_notes"),
+        ("tool:notes/read_note", "tool:note/read_note"),
+    ],
+)
+async def test_a_subject_that_names_nothing_known_is_set_and_said(
+    path: DataPath, known: str, unknown: str | None
+) -> None:
+    path.gw.settings = path.gw.settings.model_copy(
+        update={"principals": {"bot": PrincipalSettings(tenant="acme", token_sha256="0" * 64)}, "insecure_local": True}
+    )
+    await path.write()  # its tools are listed
+    assert "note" not in await brake_set(path.gw, operator=OPERATOR, subject=known, level="stop")
+    if unknown is not None:
+        told = await brake_set(path.gw, operator=OPERATOR, subject=unknown, level="stop")
+        assert told["note"] == f"{unknown} names nothing that is known here"
+        assert unknown in [one["subject"] for one in told["brakes"]]
 
 
 async def test_setting_it_again_replaces_it(path: DataPath) -> None:

@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 
 from gateway.approvals import request
-from gateway.model import Demand, Digest, Manifest, Principal, Proposal, Round
+from gateway.errors import Refused
+from gateway.model import Code, Demand, Digest, Manifest, Principal, Proposal, Round, RunId
 from gateway.storage.tables.approvals import AnswerRow
 from tests import nouns
 
+RUN = RunId("018f0000-0000-7000-8000-000000000001")
 BUNDLE = Digest("sha256:" + "b" * 64)
 
 
@@ -47,6 +49,24 @@ def test_another_policy_is_another_request() -> None:
 def test_the_same_proposal_has_the_same_digest_whatever_the_order_of_its_arguments() -> None:
     assert digest(proposal(arguments={"text": "hello", "path": "notes/a.md"})) == digest(proposal())
     assert digest(replace(proposal(), checks=())) == digest(proposal(session="another", task="another"))
+
+
+def test_the_same_answer_to_another_question_is_another_proposal() -> None:
+    rounds = [Round({"q": {"action": "accept"}}, None, RUN, questions={"q": {"params": {"n": n}}}) for n in (1, 2)]
+    one, other = (digest(proposal(round=one)) for one in rounds)
+    assert one != other
+
+
+def test_what_upstream_state_an_answer_goes_back_with_is_nobodys_business() -> None:
+    rounds = [Round({}, state, RUN, questions={}) for state in ("x", "y")]
+    one, other = (digest(proposal(round=one)) for one in rounds)
+    assert one == other
+
+
+def test_an_answer_to_what_cannot_be_shown_is_not_put_to_anybody() -> None:
+    with pytest.raises(Refused, match="too large to show") as refused:
+        request.exact(proposal(round=Round({}, None, RUN)), BUNDLE)
+    assert refused.value.code == Code.SCHEMA
 
 
 @pytest.mark.parametrize("value", [2**53 + 1, float("inf"), "\ud800"], ids=["large", "infinite", "surrogate"])

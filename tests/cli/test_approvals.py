@@ -30,6 +30,7 @@ def request(**changed: Any) -> JsonObject:
         "kind": "tool",
         "name": "refund",
         "arguments": {"amount": 100},
+        "questions": None,
         "answers": None,
         "meta": None,
         "pin": "sha256:01",

@@ -21,6 +21,13 @@ def test_a_brake_is_set_for_a_time_and_shown_harmless(run: Run, admin: Admin) ->
     assert admin.asked == [("brake_set", given)]
 
 
+def test_what_is_to_be_noted_stands_beside_the_table(run: Run, admin: Admin) -> None:
+    admin.answer = {"brakes": [STOPPED], "note": "principal:\x1bTypo names nothing"}
+    ended = run("brake", "set", "principal:Typo", "stop")
+    assert ended.err == "note: principal:\\u001bTypo names nothing\n"
+    assert "note" not in ended.out
+
+
 @pytest.mark.parametrize("lasts", ["soon", "0h", "2", "1h30m"])
 def test_a_time_that_is_none_is_said(run: Run, admin: Admin, lasts: str) -> None:
     ended = run("brake", "set", "everything", "stop", "--for", lasts)

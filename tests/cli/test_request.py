@@ -24,6 +24,7 @@ def found(**changed: Any) -> JsonObject:
         "kind": "tool",
         "name": "refund",
         "arguments": {"amount": 100, "to": "C-17"},
+        "questions": None,
         "answers": None,
         "meta": None,
         "pin": "sha256:" + "01" * 32,
@@ -100,6 +101,13 @@ def test_long_values_are_whole_and_stand_after_the_short_ones() -> None:
 
 def test_what_the_caller_answered_to_the_tool_is_shown() -> None:
     assert '  answers to the tool\'s questions: {"sure": true}' in shown(found(answers={"sure": True}))
+
+
+def test_what_the_tool_asked_is_shown_before_what_was_answered() -> None:
+    lines = list(shown(found(questions={"q": {"params": {"message": "\x1b[2K A?"}}}, answers={"q": {"sure": True}})))
+    asked = lines.index('  the tool\'s questions: {"q": {"params": {"message": "\\u001b[2K A?"}}}')
+    assert lines[asked + 1] == '  answers to the tool\'s questions: {"q": {"sure": true}}'
+    assert asked < lines.index("not covered by a signature, as the gateway states it:")
 
 
 def test_nothing_that_is_not_stated_is_passed_over() -> None:
