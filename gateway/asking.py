@@ -106,6 +106,16 @@ async def ask(
     return answer
 
 
+async def may_ask(proposal: Proposal, method: str, gw: Gateway) -> bool:
+    """Whether an upstream may ask this of the client, as things are now. Nothing is asked, and nothing recorded."""
+    try:
+        asked, decision = await judge(_proposed(proposal, ASKED_OF_CLIENTS[method], {}), gw)
+        authorize(asked, decision, gw)
+    except Refused:
+        return False
+    return True
+
+
 async def _answer(client: Ask, method: str, params: JsonObject) -> JsonObject:
     try:
         async with asyncio.timeout(LIFE_SECONDS):

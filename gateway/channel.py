@@ -23,13 +23,44 @@ class Unanswered(Exception):
         self.code, self.reason = code, reason
 
 
+class Roots:
+    """Which upstreams were given the roots of one client, and which of them do not know that these are old."""
+
+    __slots__ = ("_given", "_outdated")
+
+    def __init__(self) -> None:
+        self._given: set[str] = set()
+        self._outdated: set[str] = set()
+
+    def given(self, upstream: str) -> None:
+        """An upstream is given those of now."""
+        self._given.add(upstream)
+        self._outdated.discard(upstream)
+
+    def changed(self) -> None:
+        """The client says that it has others."""
+        self._outdated |= self._given
+
+    def outdated(self, upstream: str) -> bool:
+        """Whether an upstream was given others than those of now, and was not told."""
+        return upstream in self._outdated
+
+    def told(self, upstream: str) -> None:
+        """An upstream is told that there are others."""
+        self._outdated.discard(upstream)
+
+    def missed(self, upstream: str) -> None:
+        """It was not told after all."""
+        self._outdated.add(upstream)
+
+
 def _dropped(_method: str, _params: JsonObject) -> None:
     """Nobody listens."""
 
 
 @dataclass(slots=True)
 class Channel:
-    """One call's way to whoever made it. Only `hung_up` and `on_hang_up` ever change."""
+    """One call's way to whoever made it. Only what stands from `roots_changed` on ever changes."""
 
     capabilities: JsonObject = field(default_factory=dict)
     """What the client declared it can be asked (`sampling`, `elicitation`, `roots`)."""
@@ -41,6 +72,11 @@ class Channel:
     """`notifications/progress` without its token, `notifications/message`."""
     ask: Ask | None = None
     """Asks the client while it waits; None where its era has no such requests (it is given `input_required`)."""
+    roots: Roots | None = None
+    """The client's own, where its era has it tell of other roots."""
+    roots_changed: bool = False
+    """Whether a legacy upstream is to hear, before it has the request, that the client's roots are others; no longer
+    once it was told."""
     hung_up: bool = False
     """Whether nobody waits for the answer any more."""
     on_hang_up: Callable[[], object] | None = None

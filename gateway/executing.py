@@ -14,10 +14,10 @@ import orjson
 
 from gateway import asking
 from gateway.audit import records
-from gateway.channel import SILENT, Channel, Unanswered
+from gateway.channel import SILENT, Channel, Roots, Unanswered
 from gateway.errors import Failed, LogUnavailable
 from gateway.executors import Executor
-from gateway.kinds import LOGGED, PROGRESS
+from gateway.kinds import LOGGED, METHODS, PROGRESS, Kind
 from gateway.model import Code, JsonObject, Limits, Outcome, Pin, Proposal, RunId
 from gateway.parts import Gateway
 from gateway.rounds import Parked
@@ -57,7 +57,25 @@ async def execute(
         partial(_tell, proposal.pin, channel),
         partial(_ask, run, proposal, channel, gw),
     )
-    return await _cancellable(executor.execute(proposal, limits, inner), channel)
+    if channel.roots is None or not channel.roots.outdated(proposal.pin.upstream):
+        return await _cancellable(executor.execute(proposal, limits, inner), channel)
+    return await _cancellable(_outdated(proposal, limits, executor, inner, channel.roots, gw), channel)
+
+
+async def _outdated(
+    proposal: Proposal, limits: Limits, executor: Executor, inner: Channel, roots: Roots, gw: Gateway
+) -> Outcome:
+    """Run it at an upstream that was given other roots than those of now. It hears of that in a call, since only in
+    one it can ask for them; and only if it still may."""
+    inner.roots_changed = await asking.may_ask(proposal, METHODS[Kind.ROOTS], gw)
+    if not inner.roots_changed:
+        return await executor.execute(proposal, limits, inner)
+    roots.told(proposal.pin.upstream)  # what the client says from here on it is told with the next call
+    try:
+        return await executor.execute(proposal, limits, inner)
+    finally:
+        if inner.roots_changed:
+            roots.missed(proposal.pin.upstream)
 
 
 def _tell(pin: Pin, channel: Channel, method: str, params: JsonObject) -> None:
@@ -79,7 +97,14 @@ async def _ask(
     """Ask a client that waits on its stream."""
     if channel.ask is None:
         raise Unanswered(METHOD_NOT_FOUND, "this client cannot be asked")
-    return await asking.ask(proposal, run, method, params, channel.ask, channel.capabilities, gw)
+    client, roots = channel.ask, channel.roots
+
+    async def put(method: str, params: JsonObject) -> JsonObject:
+        if roots is not None and method == METHODS[Kind.ROOTS]:
+            roots.given(proposal.pin.upstream)
+        return await client(method, params)
+
+    return await asking.ask(proposal, run, method, params, put, channel.capabilities, gw)
 
 
 async def _cancellable(work: Awaitable[Outcome], channel: Channel) -> Outcome:

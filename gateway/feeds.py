@@ -157,6 +157,7 @@ class Feed:
         "_start",
         "_task",
         "_warned",
+        "answered",
         "holders",
         "key",
         "listening",
@@ -169,6 +170,8 @@ class Feed:
         """URI to who holds it."""
         self.listening = asyncio.Event()
         """Whether the upstream tells of all that is wanted now, or will not for the moment."""
+        self.answered = asyncio.Event()
+        """Whether the upstream itself has said so of all that is wanted now, or has failed: `refused` is of now."""
         self.refused: frozenset[str] = frozenset()
         """URIs of which its upstream will not tell, as far as it said so."""
         self._executor: Executor | None = None
@@ -232,16 +235,20 @@ class Feed:
 
     def _open_anew(self) -> None:
         self._refused = False
-        self.listening.clear()
+        self._unsettle()
         self._task = self._start(self._follow(None))
 
     def _renew(self) -> None:
         if self._task is None or not self._begun:  # it will begin with the URIs of then
             return
-        self.listening.clear()
+        self._unsettle()
         if self._pace is None:
             self._pace = Pace(RENEW_SECONDS, self._replace)
         self._pace.wish()
+
+    def _unsettle(self) -> None:
+        self.listening.clear()
+        self.answered.clear()
 
     def _replace(self) -> None:
         """Open it with the URIs of now, and only then end the one before. No wait is shortened by that, but of what
@@ -274,12 +281,15 @@ class Feed:
         settled = asyncio.get_running_loop().call_later(SETTLED_SECONDS, self._settled, me)
         owner, session, upstream = self.key
         self._refused = False
+        self.answered.clear()
         try:
             await self._executor.feed(owner, session, tuple(self.holders), partial(self._tell, me))
             why = "it ended"
         except Failed as failure:
             why = f"{failure.reason} ({failure.detail})"
-            self._refused = failure.code is Code.UPSTREAM_INVALID and time.monotonic() - started < SETTLED_SECONDS
+            # Of resources it is asked one by one, which takes its time, as does the start of a process.
+            early = time.monotonic() - started < SETTLED_SECONDS or (self.holders and not self.answered.is_set())
+            self._refused = failure.code is Code.UPSTREAM_INVALID and bool(early)
             if self._refused and self._task is me:
                 self.refused = frozenset(self.holders)
         except Exception as fault:  # noqa: BLE001 - executor boundary: whatever it raises, its feed is opened again
@@ -288,6 +298,7 @@ class Feed:
             settled.cancel()
             if self._task is me:
                 self.listening.set()  # nobody waits for what has failed
+                self.answered.set()
         if self._task is not me:
             return
         # One that stays broken is told of once.
@@ -309,6 +320,7 @@ class Feed:
         if method == ACKNOWLEDGED:
             if by is self._task:
                 self.refused = frozenset(params.get("refused", ()))
+                self.answered.set()
             self._settled(by)
         elif by is self._task or by in self._retired:
             self._heard(self, method, params)

@@ -1,6 +1,7 @@
 """While a call runs: what its upstream tells and asks is screened and judged, and the client may leave."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import orjson
 import pytest
 
 from gateway import pipeline
-from gateway.channel import Channel, Unanswered
+from gateway.channel import Channel, Roots, Unanswered
 from gateway.model import JsonObject, Outcome, Proposal, Reply, Round
 from tests import nouns
 from tests.path import POLICY, DataPath, data_path
@@ -274,3 +275,85 @@ async def test_another_cancellation_goes_on_its_way(path: DataPath) -> None:
     calling.cancel()
     with pytest.raises(asyncio.CancelledError):
         await calling
+
+
+ROOTED = (
+    POLICY
+    + """
+allow contains "roots may be asked for" if {
+	input.call.kind == "roots"
+	input.upstream == "notes"
+}
+"""
+)
+
+
+async def roots_changed(path: DataPath, roots: Roots, *, asks: bool = False, tells: bool = True) -> bool:
+    """Whether an upstream is to hear in a call that its client has other roots."""
+    heard: list[bool] = []
+
+    async def talks(_: Proposal, channel: Channel) -> Outcome:
+        heard.append(channel.roots_changed)
+        if tells:
+            channel.roots_changed = False
+        if asks:
+            assert channel.ask is not None
+            await channel.ask("roots/list", {})
+        return nouns.outcome()
+
+    path.executor.talks, client = talks, Client({"roots": []})
+    await write(path, Channel({"roots": {}}, ask=client.ask, roots=roots), era=LEGACY)
+    return heard == [True]
+
+
+async def test_an_upstream_that_was_given_roots_hears_in_its_next_call_that_there_are_others(path: DataPath) -> None:
+    path.use(ROOTED)
+    roots = Roots()
+    roots.changed()
+    assert not await roots_changed(path, roots), "it never asked"
+    assert not await roots_changed(path, roots, asks=True)
+    assert not await roots_changed(path, roots), "there are no others"
+    roots.changed()
+    assert await roots_changed(path, roots, tells=False)
+    assert await roots_changed(path, roots), "it was not told before"
+    assert not await roots_changed(path, roots)
+    about = [leaf for leaf in path.leaves("call.intent") if leaf.get("about") == "roots"]
+    assert len(about) == 1, "what is told is no question"
+
+
+async def test_an_upstream_that_may_no_longer_ask_for_roots_does_not_hear_of_others(path: DataPath) -> None:
+    path.use(ROOTED)
+    roots = Roots()
+    await roots_changed(path, roots, asks=True)
+    roots.changed()
+    path.use(POLICY)
+    refused = len(path.leaves("call.refused"))
+    assert not await roots_changed(path, roots)
+    assert len(path.leaves("call.refused")) == refused, "nobody asked"
+    path.use(ROOTED)
+    assert await roots_changed(path, roots)
+
+
+async def test_an_upstream_that_was_refused_the_roots_was_not_given_any(path: DataPath) -> None:
+    roots = Roots()
+    with contextlib.suppress(Unanswered):
+        await roots_changed(path, roots, asks=True)
+    roots.changed()
+    path.use(ROOTED)
+    assert not await roots_changed(path, roots)
+
+
+async def test_other_roots_that_are_told_of_while_it_works_are_told_with_the_next_call(path: DataPath) -> None:
+    path.use(ROOTED)
+    roots = Roots()
+    await roots_changed(path, roots, asks=True)
+    roots.changed()
+
+    async def talks(_: Proposal, channel: Channel) -> Outcome:
+        channel.roots_changed = False
+        roots.changed()
+        return nouns.outcome()
+
+    path.executor.talks = talks
+    await write(path, Channel({"roots": {}}, roots=roots), era=LEGACY)
+    assert await roots_changed(path, roots)

@@ -10,7 +10,7 @@ from gateway.channel import Tell
 from gateway.errors import Failed
 from gateway.executors.backoff import LONGEST_SECONDS
 from gateway.feeds import Feed, FeedKey, Hub, Listener, Pace
-from gateway.kinds import UPDATED
+from gateway.kinds import ACKNOWLEDGED, UPDATED
 from gateway.model import Code, Principal
 from gateway.parts import Tasks
 from tests import nouns
@@ -219,6 +219,40 @@ async def test_an_upstream_that_offers_no_such_thing_is_asked_seldom_or_for_some
     following.feed.remove("a:2", following.who)
     await clock.forward(1)
     assert [one.uris for one in following.upstream.openings[3:]] == [("a:1",)]
+
+
+async def test_resources_may_be_refused_late_for_each_is_asked_for_itself(following: Following, clock: Clock) -> None:
+    feed, first = following.feed, following.upstream.last
+    await clock.forward(feeds.SETTLED_SECONDS + 1)
+    assert (feed.listening.is_set(), feed.answered.is_set()) == (True, False)
+    first.end.set_exception(Failed(Code.UPSTREAM_INVALID, "the upstream answered with error -32602"))
+    await settle()
+    assert (set(feed.refused), feed.answered.is_set()) == ({"a:1"}, True)
+
+
+async def test_what_breaks_after_it_was_acknowledged_refuses_nothing(following: Following, clock: Clock) -> None:
+    feed, first = following.feed, following.upstream.last
+    first.tell(ACKNOWLEDGED, {"refused": []})
+    assert feed.answered.is_set()
+    await clock.forward(feeds.SETTLED_SECONDS + 1)
+    first.end.set_exception(Failed(Code.UPSTREAM_INVALID, "it breaks the protocol"))
+    await settle()
+    assert feed.refused == frozenset()
+
+
+async def test_uris_that_come_are_unanswered_until_their_upstream_has_said_something_of_them(
+    following: Following, clock: Clock
+) -> None:
+    feed = following.feed
+    following.upstream.last.tell(ACKNOWLEDGED, {"refused": []})
+    feed.add("a:2", following.who)
+    assert not feed.answered.is_set()
+    await clock.forward(feeds.RENEW_SECONDS)
+    assert not feed.answered.is_set()
+    following.upstream.openings[0].tell(ACKNOWLEDGED, {"refused": []})
+    assert not feed.answered.is_set(), "that was of the opening before"
+    following.upstream.last.tell(ACKNOWLEDGED, {"refused": ["a:2"]})
+    assert (set(feed.refused), feed.answered.is_set()) == ({"a:2"}, True)
 
 
 async def test_a_feed_moves_to_another_executor_at_once_even_while_it_waits(following: Following, clock: Clock) -> None:

@@ -77,7 +77,8 @@ class Leg:
         mirrored = request.era not in MODERN and verdict.legacy is not False and "inputResponses" not in request.params
         if not verdict.modern or mirrored:
             capabilities = exchange.channel.capabilities
-            declaring = declared(capabilities) if capabilities else capabilities
+            changes = request.era not in MODERN
+            declaring = declared(capabilities, changes=changes) if capabilities else capabilities
             owner = (*request.owner, _digest(declaring)) if declaring else request.owner
             if (session := self._sessions.current(owner)) is None:
                 exchange.deadline.watch()
@@ -203,7 +204,8 @@ class Leg:
             exchange.sent = False
             exchange.deadline.watch()
             self._sessions.forget(owner, session)
-            renewed = await self._sessions.of(owner, declared(exchange.channel.capabilities))
+            declaring = declared(exchange.channel.capabilities, changes=request.era not in MODERN)
+            renewed = await self._sessions.of(owner, declaring)
             if renewed is None:
                 self._era.forget()
                 raise Failed(Code.UPSTREAM_UNAVAILABLE, "the upstream ended the session and opens no other")

@@ -54,10 +54,10 @@ class Request(NamedTuple):
     limit: int
 
 
-def declared(capabilities: JsonObject) -> JsonObject:
-    """Of a client's capabilities those that go upstream; changes of its roots do not, so none is promised."""
+def declared(capabilities: JsonObject, *, changes: bool) -> JsonObject:
+    """Of a client's capabilities those that go upstream; `changes` of its roots only where they are told."""
     kept = {name: capabilities[name] for name in ASKABLE if type(capabilities.get(name)) is dict}
-    if "listChanged" in kept.get("roots", ()):
+    if not changes and "listChanged" in kept.get("roots", ()):
         kept["roots"] = {key: value for key, value in kept["roots"].items() if key != "listChanged"}
     return kept
 
@@ -75,7 +75,7 @@ def meta_for(channel: Channel, meta: JsonObject, *, modern: bool, token: int | s
     if modern:
         meta = {**meta, **OUR_META} if meta else OUR_META
         if channel.capabilities:
-            meta = {**meta, META_CAPABILITIES: declared(channel.capabilities)}
+            meta = {**meta, META_CAPABILITIES: declared(channel.capabilities, changes=False)}
         if channel.log_level:
             meta = {**meta, META_LOG_LEVEL: channel.log_level}
     if token is not None:

@@ -15,8 +15,9 @@ from gateway.executors.exchange import Beside, Exchange, refused
 from gateway.executors.interests import Interests
 from gateway.executors.pool import Pool
 from gateway.executors.streams import Stream, pause
-from gateway.kinds import LOGGED, PROGRESS
+from gateway.kinds import LOGGED, PROGRESS, ROOTS_CHANGED
 from gateway.model import JsonObject
+from gateway.wire.jsonrpc import notification
 from gateway.wire.mcp import upstream_headers
 
 MOST_REPLIES: Final = 100
@@ -90,8 +91,10 @@ class Session:
         self.busy += 1
         self.calls[exchange.ident] = exchange
         exchange.reply, exchange.beside, exchange.version = self.reply, self.beside, self.version
-        exchange.sent = True
         try:
+            if exchange.channel.roots_changed:
+                await self._others(exchange)
+            exchange.sent = True
             if self.line is not None:
                 exchange.deadline.watch()
                 return await self.line.ask(body, exchange.ident, limit)
@@ -102,6 +105,13 @@ class Session:
         finally:
             self.busy -= 1
             del self.calls[exchange.ident]
+
+    async def _others(self, exchange: Exchange) -> None:
+        """Tell that the client has other roots. A server that does not take it is asked all the same."""
+        exchange.deadline.watch()
+        exchange.channel.roots_changed = False
+        with suppress(Failed):
+            await self.tell(ROOTS_CHANGED, notification(ROOTS_CHANGED, {}))
 
     def hear(self, message: JsonObject) -> bool:
         """Take what is said on a stream of the session that is no call's own: it may be about one all the same.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from gateway.channel import Tell
-from gateway.errors import Refused
+from gateway.errors import Failed, Refused
 from gateway.feeds import FeedKey, Hub, Listener
 from gateway.kinds import Listed
 from gateway.model import Code, Endpoint, Principal
@@ -18,6 +18,8 @@ MOST_EACH: Final = 10_000
 """Subscriptions of one principal."""
 LISTENING_SECONDS: Final = 1.0
 """How long an opening waits for upstreams that are slow to listen, or down."""
+ANSWERED_SECONDS: Final = 5.0
+"""How long it waits for what they say of resources, which they may refuse; a process may have to start for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +60,16 @@ class Subscription:
 
         Raises:
             Refused: it is not allowed, or there are too many.
+            Failed: its upstream does not tell of it.
         """
-        if await updates.permit(self._listener, uri, self._gw):
-            updates.join(self._listener, uri, self._gw)
-            await _listening(self._listener, self._gw.hub)
+        listener, hub = self._listener, self._gw.hub
+        if not await updates.permit(listener, uri, self._gw):
+            return
+        updates.join(listener, uri, self._gw)
+        await _listening(listener, hub)
+        if uri in listener.held and updates.refused(listener, uri, hub):
+            updates.drop(listener, uri, hub)
+            raise Failed(Code.UPSTREAM_INVALID, "the upstream does not tell of updates of this resource")
 
     def remove(self, uri: str) -> None:
         """Be told nothing of this resource any more; one that is not held changes nothing."""
@@ -126,21 +134,27 @@ async def _wanted(listener: Listener, wants: Wants, gw: Gateway) -> None:
 
 
 async def _listening(listener: Listener, hub: Hub) -> None:
-    """Wait until its upstreams tell of what it wants, so that the next change is heard; not long for a slow one."""
+    """Wait until its upstreams tell of what it wants, so that the next change is heard, and have said of which
+    resources they do not; not long for a slow one."""
     upstreams = listener.endpoint.upstreams
-    keys = [FeedKey(None, "", upstream) for upstream in upstreams] if listener.lists else []
-    if listener.held:
-        keys += [FeedKey(listener.principal, listener.session, upstream) for upstream in upstreams]
-    waiting = [
-        asyncio.ensure_future(feed.listening.wait())
-        for key in keys
-        if (feed := hub.feeds.get(key)) is not None and not feed.listening.is_set()
-    ]
+    lists_of = [FeedKey(None, "", upstream) for upstream in upstreams] if listener.lists else []
+    held_of = {FeedKey(listener.principal, listener.session, held.upstream) for held in listener.held.values()}
+    await asyncio.gather(
+        _set([feed.listening for key in lists_of if (feed := hub.feeds.get(key)) is not None], LISTENING_SECONDS),
+        _set([feed.answered for key in held_of if (feed := hub.feeds.get(key)) is not None], ANSWERED_SECONDS),
+    )
+
+
+async def _set(events: Iterable[asyncio.Event], seconds: float) -> None:
+    """Wait until all of them are set, or for so long."""
+    waiting = [asyncio.ensure_future(event.wait()) for event in events if not event.is_set()]
     if not waiting:
         return
-    _, late = await asyncio.wait(waiting, timeout=LISTENING_SECONDS)
-    for each in late:
-        each.cancel()
+    try:
+        await asyncio.wait(waiting, timeout=seconds)
+    finally:
+        for each in waiting:
+            each.cancel()
 
 
 def _begin(listener: Listener, gw: Gateway) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from gateway.channel import Channel, Unanswered
+from gateway.channel import Channel, Roots, Unanswered
 from gateway.errors import Malformed
 from gateway.kinds import CANCELLED, METHODS, Kind, Listed
 from gateway.model import Code, JsonObject
@@ -36,6 +36,8 @@ class Client:
     lists: frozenset[Listed] = frozenset()
     """Lists whose changes it was promised to hear of."""
     log_level: str = ""
+    roots: Roots = field(default_factory=Roots)
+    """Who was given its roots."""
     under_way: dict[jsonrpc.Id, Channel] = field(default_factory=dict)
     listening: dict[jsonrpc.Id, Channel] = field(default_factory=dict)
     """Requests that only end when they are cancelled."""

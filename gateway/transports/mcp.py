@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from gateway.errors import Malformed
-from gateway.kinds import CANCELLED
+from gateway.kinds import CANCELLED, ROOTS_CHANGED
 from gateway.model import Code, Endpoint, JsonObject, Principal
 from gateway.transports import served
 from gateway.transports.answers import (
@@ -187,6 +187,8 @@ class Front:
         if message.id is None:
             if message.method == CANCELLED and request.client is not None:
                 request.client.cancel(message.params.get("requestId"))
+            elif message.method == ROOTS_CHANGED and request.client is not None:
+                request.client.roots.changed()
             return ACCEPTED
         try:
             return await served.LEGACY.get(message.method, Served.other)(self._served, request)

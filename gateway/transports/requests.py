@@ -144,11 +144,11 @@ def _legacy(request: Request, token: str | int | None) -> Channel:
         send = request.stream.send
     elif opened is not None and opened.standalone is not None and opened.standalone.connected:
         way = Way(opened.send, None, "", client)
-        return Channel(client.capabilities, ask=way.ask)
+        return Channel(client.capabilities, ask=way.ask, roots=client.roots)
     else:
         return Channel(client.capabilities)
     way = Way(send, token, client.log_level, client)
-    return Channel(client.capabilities, token is not None, client.log_level, way.tell, way.ask)
+    return Channel(client.capabilities, token is not None, client.log_level, way.tell, way.ask, client.roots)
 
 
 def own_headers(message: jsonrpc.Message) -> dict[bytes, bytes]:

@@ -19,7 +19,7 @@ import orjson
 
 from gateway.errors import JSONRPC_NUMBER, ConfigError, Malformed
 from gateway.identity.tokens import LOCAL
-from gateway.kinds import CANCELLED
+from gateway.kinds import CANCELLED, ROOTS_CHANGED
 from gateway.model import Code, Endpoint, JsonObject, Principal
 from gateway.settings import Settings
 from gateway.transports.answers import malformed
@@ -145,6 +145,8 @@ class Conversation:
         """Of all notifications only these change anything."""
         if message.method == INITIALIZED:
             self._spawn(self._front.initialized(self._wrapped, message))
+        elif message.method == ROOTS_CHANGED:
+            self._client.roots.changed()
         elif message.method == CANCELLED and not self._client.cancel(ident := message.params.get("requestId")):
             self._waiting = deque(one for one in self._waiting if one.id != ident or type(one.id) is not type(ident))
 

@@ -9,6 +9,7 @@ from gateway.channel import About, Channel
 from gateway.errors import Failed
 from gateway.executors.exchange import Exchange
 from gateway.executors.session import Session
+from gateway.kinds import ROOTS_CHANGED
 from gateway.model import Code, JsonObject, Limits
 from tests.executors.hostile import (
     FINAL,
@@ -103,6 +104,36 @@ async def test_a_question_on_the_stream_is_answered_in_the_session_while_the_str
     assert reply.message == {"jsonrpc": "2.0", "id": "q-1", "result": {"action": "accept"}}
     assert (reply.headers["mcp-session-id"], reply.headers["mcp-protocol-version"]) == ("s-1", LEGACY)
     assert hello.message["params"]["capabilities"] == {"sampling": {}, "elicitation": {}, "roots": {}}
+
+
+@pytest.mark.parametrize("status", [202, 500])
+async def test_a_session_hears_of_other_roots_before_the_call_in_which_it_may_ask_for_them(status: int) -> None:
+    client, answered = Client(roots_changed=True), asyncio.Event()
+    on = able({}, live(event("roots/list", {}, id="q-1"), answered, FINAL)) | {"POST": noted(answered)}
+    on[ROOTS_CHANGED] = always(lambda seen: http(status, kind=""))
+    async with upstream(on) as server, remote(server.url) as through:
+        assert said(await through.execute(proposal(era=LEGACY), LIMITS, client.channel)) == "done"
+        methods = [seen.method for seen in server.seen]
+        [hello], [changed] = server.of("initialize"), server.of(ROOTS_CHANGED)
+    assert methods.index(ROOTS_CHANGED) == methods.index("tools/call") - 1
+    assert (changed.headers["mcp-session-id"], changed.message) == (
+        "s-1",
+        {"jsonrpc": "2.0", "method": ROOTS_CHANGED, "params": {}},
+    )
+    assert not client.channel.roots_changed
+    assert client.asked == [("roots/list", {})]
+    assert hello.message["params"]["capabilities"]["roots"] == {"listChanged": True}
+
+
+async def test_a_modern_upstream_hears_of_no_roots() -> None:
+    client = Client(roots_changed=True)
+    async with upstream(modern()) as server, remote(server.url) as through:
+        await through.execute(proposal(era=LEGACY), LIMITS, client.channel)
+        [call] = server.of("tools/call")
+        assert server.of(ROOTS_CHANGED) == []
+    declared = call.message["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"]
+    assert declared["roots"] == {}
+    assert client.channel.roots_changed
 
 
 async def test_clients_that_can_be_asked_different_things_share_no_session() -> None:

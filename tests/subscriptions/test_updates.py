@@ -4,11 +4,11 @@ from typing import Any
 import pytest
 
 from gateway.errors import Failed, LogUnavailable, Refused
-from gateway.kinds import LIST_CHANGED, UPDATED, Kind
+from gateway.kinds import ACKNOWLEDGED, LIST_CHANGED, UPDATED, Kind
 from gateway.model import Code, Principal
-from gateway.subscriptions import MOST_URIS, updates
+from gateway.subscriptions import MOST_URIS, opening, updates
 from tests import nouns
-from tests.feeding import Told
+from tests.feeding import Told, settle
 from tests.subscriptions.scene import BOTH, Scene
 
 NO = Refused(Code.POLICY_DENIED, "not this one")
@@ -181,6 +181,71 @@ async def test_a_refused_uri_is_not_held_and_the_others_stay(scene: Scene) -> No
         await subscription.add("a:2")
     assert refused.value.code is Code.POLICY_DENIED
     assert subscription.wants.uris == ("a:1",)
+
+
+@pytest.fixture
+def answered(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """What an upstream says of a resource that was added is waited for until the test sets this."""
+    event = asyncio.Event()
+
+    async def wait(*_: object) -> None:
+        await event.wait()
+
+    monkeypatch.setattr(opening, "_listening", wait)
+    return event
+
+
+async def test_a_uri_that_its_upstream_refuses_is_a_failure_in_no_words_of_its_own_and_is_not_held(
+    scene: Scene, answered: asyncio.Event
+) -> None:
+    answered.set()
+    subscription = await scene.open()
+    answered.clear()
+    scene.notes.fails = Failed(Code.UPSTREAM_INVALID, "the upstream answered with error -32602", detail="hunter2")
+    adding = asyncio.ensure_future(subscription.add("a:1"))
+    await settle()
+    answered.set()
+    with pytest.raises(Failed) as failed:
+        await adding
+    assert (failed.value.code, failed.value.detail) == (Code.UPSTREAM_INVALID, "")
+    assert failed.value.reason == "the upstream does not tell of updates of this resource"
+    assert subscription.wants.uris == ()
+    assert scene.gw.hub.feeds == {}
+
+
+async def test_a_uri_that_its_upstream_leaves_out_is_a_failure_and_the_others_stay(
+    scene: Scene, answered: asyncio.Event
+) -> None:
+    answered.set()
+    subscription = await scene.open(frozenset(), "a:1")
+    await scene.settle()
+    answered.clear()
+    adding = asyncio.ensure_future(subscription.add("a:2"))
+    await scene.clock.forward(1)
+    scene.notes.last.tell(ACKNOWLEDGED, {"refused": ["a:2"]})
+    answered.set()
+    with pytest.raises(Failed):
+        await adding
+    assert subscription.wants.uris == ("a:1",)
+    await scene.clock.forward(1)
+    assert scene.notes.last.uris == ("a:1",)
+
+
+@pytest.mark.parametrize("left", [False, True], ids=["down", "left meanwhile"])
+async def test_no_failure_is_told_of_what_is_down_or_no_longer_wanted(
+    scene: Scene, answered: asyncio.Event, *, left: bool
+) -> None:
+    answered.set()
+    subscription = await scene.open()
+    answered.clear()
+    scene.notes.fails = Failed(Code.UPSTREAM_INVALID if left else Code.UPSTREAM_UNAVAILABLE, "no")
+    adding = asyncio.ensure_future(subscription.add("a:1"))
+    await settle()
+    if left:
+        subscription.remove("a:1")
+    answered.set()
+    await adding
+    assert subscription.wants.uris == (() if left else ("a:1",))
 
 
 async def test_a_permit_that_cannot_be_recorded_is_none(scene: Scene) -> None:

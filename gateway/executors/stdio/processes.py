@@ -52,9 +52,9 @@ _PATIENCE_SECONDS = 1.0
 """How much of a back-off is waited for; with more left, a call is refused at once."""
 
 
-def capabilities_of(client: JsonObject) -> str:
-    """A key's part of what a client declared it can be asked."""
-    if not (kept := declared(client)):
+def capabilities_of(client: JsonObject, *, changes: bool) -> str:
+    """A key's part of what a client declared it can be asked; `changes` of its roots where it tells of them."""
+    if not (kept := declared(client, changes=changes)):
         return ""
     text = orjson.dumps(kept, option=orjson.OPT_SORT_KEYS)
     if len(text) > _DECLARED_BYTES:

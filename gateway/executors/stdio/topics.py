@@ -33,13 +33,28 @@ logger = logging.getLogger(__name__)
 class Feed:
     """Somebody who is told what processes say by themselves."""
 
-    __slots__ = ("_refused", "over", "tell", "uris", "who")
+    __slots__ = ("_refused", "_unsettled", "over", "tell", "uris", "who")
 
     def __init__(self, who: tuple[str, str], uris: tuple[str, ...], tell: Tell) -> None:
         self.who, self.uris, self.tell = who, frozenset(uris), tell
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Its end, and why."""
         self._refused: set[str] = set()
+        self._unsettled = set(self.uris)
+        """Of what is not known yet whether it is told of it."""
+
+    def begin(self) -> None:
+        """It was joined to what there is: without resources nothing more is to be known."""
+        if not self.uris:
+            self.tell(ACKNOWLEDGED, {})
+
+    def settle(self, uri: str) -> None:
+        """Known of one resource. With the last of them it is known what is told, unless all were refused."""
+        if uri not in self._unsettled:  # as of a process that came later
+            return
+        self._unsettled.discard(uri)
+        if not self._unsettled and not self.over.done():
+            self.tell(ACKNOWLEDGED, {"refused": sorted(self._refused)})
 
     def refuse(self, uri: str, failed: Failed) -> None:
         """It is not told of one resource; only without all of them is there nothing left of it."""
@@ -48,6 +63,7 @@ class Feed:
             self.fail(failed)
         else:
             logger.warning("updates of %s are not to be had: %s (%s)", uri, failed.reason, failed.detail)
+        self.settle(uri)
 
     def fail(self, failed: Failed) -> None:
         """It can no longer be told what it wants to be."""
@@ -59,12 +75,18 @@ class Feed:
 class Topic:
     """One thing, and those who want to be told of it; `following` asks for it, until nobody does."""
 
-    __slots__ = ("acknowledged", "feeds", "following")
+    __slots__ = ("accepted", "acknowledged", "feeds", "following")
 
     def __init__(self) -> None:
         self.feeds: set[Feed] = set()
         self.following: asyncio.Task[None] | None = None
-        self.acknowledged = False
+        self.acknowledged = self.accepted = False
+
+    def accept(self, name: str) -> None:
+        """The process said that it tells of it."""
+        self.accepted = True
+        for feed in list(self.feeds):
+            feed.settle(name)
 
 
 class Topics:
@@ -90,6 +112,8 @@ class Topics:
             if name != LISTS or self._server.modern:
                 topic.following = asyncio.ensure_future(self._follow(name, topic))
         topic.feeds.add(feed)
+        if topic.accepted:
+            feed.settle(name)
 
     def leave(self, feed: Feed) -> None:
         """Tell it nothing any more, and let the process know of what nobody else is told."""
@@ -129,7 +153,7 @@ class Topics:
         """Ask for a topic. A subscription of the modern era is followed to its end, which fails those it is for; one
         that is refused fails nobody's other resources."""
         try:
-            await (self._listen(name, topic) if self._server.modern else self._subscribe(name))
+            await (self._listen(name, topic) if self._server.modern else self._subscribe(name, topic))
         except Failed as failed:
             if name != LISTS and self._topics.get(name) is topic:
                 del self._topics[name]
@@ -139,11 +163,12 @@ class Topics:
                 else:
                     _fail(topic, failed)
 
-    async def _subscribe(self, uri: str) -> None:
+    async def _subscribe(self, uri: str, topic: Topic) -> None:
         if type(self._server.about.capabilities.get("resources")) is not dict:
             raise _not_offered()  # its `subscribe` is not asked for: `mcp` 1.x always says that it is false
         answer = await self._server.ask(Envelope("resources/subscribe", {"uri": uri}, {}, _BYTES, SECONDS))
         result_of(answer, str)
+        topic.accept(uri)
 
     async def _listen(self, name: str, topic: Topic) -> None:
         declared = self._server.about.capabilities
@@ -155,7 +180,10 @@ class Topics:
             if not topic.acknowledged:  # "the first message MUST be notifications/subscriptions/acknowledged"
                 topic.acknowledged = method == ACKNOWLEDGED
                 if topic.acknowledged:
-                    clock.reschedule(None if name == LISTS or _honoured(name, params) else 0)
+                    honoured = name == LISTS or _honoured(name, params)
+                    clock.reschedule(None if honoured else 0)
+                    if honoured:
+                        topic.accept(name)
                 return topic.acknowledged
             if name == LISTS and method in LIST_CHANGED:
                 return self._server.heard(method, params)

@@ -26,10 +26,10 @@ from gateway.executors.stdio.server import Server
 from gateway.executors.stdio.tail import Tail, scrubber
 from gateway.executors.stdio.topics import Feed
 from gateway.executors.stdio.waiting import Envelope
-from gateway.kinds import ACKNOWLEDGED, LIST_METHODS, Listed
-from gateway.model import Code, JsonObject, Limits, Outcome, Principal, Proposal
+from gateway.kinds import LIST_METHODS, ROOTS_CHANGED, Listed
+from gateway.model import Call, Code, JsonObject, Limits, Outcome, Principal, Proposal
 from gateway.wire.jsonrpc import METHOD_NOT_FOUND, encode
-from gateway.wire.mcp import UNSUPPORTED_VERSION
+from gateway.wire.mcp import MODERN, UNSUPPORTED_VERSION
 from gateway.wire.meta import passed_on
 
 LINE_BYTES = 64 * 2**20
@@ -112,11 +112,14 @@ class Stdio:
             channel = Channel(progress=channel.progress, tell=channel.tell)
         server: Server | None = None
         try:
-            key = self._key(call.principal, channel)
+            key = self._key(call, channel)
             if (server := self._processes.current(key)) is None:
                 server = await self._opened(key, limits.timeout_s)
             if channel.log_level != server.level and channel.log_level:
                 await self._level(server, channel.log_level, limits.timeout_s)
+            if channel.roots_changed and not server.modern:  # nothing it asks is read before the request is written
+                channel.roots_changed = False
+                server.tell(ROOTS_CHANGED, {})
             answer = await server.ask(_envelope(proposal, limits, channel, time.monotonic() - started))
             server.answered = True
             if "error" in (answer.message or ()):
@@ -184,7 +187,7 @@ class Stdio:
             if self._processes.closing or (uris and not any(server.who == who for server in live)):
                 raise closed()
             self._feeds.join(feed, live)
-            tell(ACKNOWLEDGED, {})
+            feed.begin()
             await feed.over
         except Failed as failed:
             detail = self._scrubbed(failed.detail)
@@ -206,13 +209,15 @@ class Stdio:
         """The last lines that its processes wrote on stderr, or on stdout beside the protocol, with their times."""
         return str(self._tail)
 
-    def _key(self, principal: Principal, channel: Channel) -> Key:
+    def _key(self, call: Call, channel: Channel) -> Key:
         """Whose process a call runs in. HOT."""
         if self._all:
             return OURS
+        principal = call.principal
         if not channel.capabilities or ((known := self._handshake.known) is not None and known.modern):
             return Key(principal.tenant, principal.id)
-        return Key(principal.tenant, principal.id, capabilities_of(channel.capabilities))
+        changes = call.era not in MODERN
+        return Key(principal.tenant, principal.id, capabilities_of(channel.capabilities, changes=changes))
 
     async def _any(self) -> Server:
         """A process to ask for what is nobody's."""

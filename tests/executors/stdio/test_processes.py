@@ -176,8 +176,12 @@ async def test_one_that_is_listened_to_is_ended_neither_for_being_idle_nor_befor
     ],
 )
 def test_a_key_holds_what_a_client_can_be_asked_and_within_bounds(client: JsonObject, text: str) -> None:
-    assert capabilities_of(client) == text
+    assert capabilities_of(client, changes=False) == text
     assert (Key("t", "p", text).declared == {}) is (text == "")
+
+
+def test_a_key_says_that_changes_of_roots_are_told_where_they_are() -> None:
+    assert capabilities_of({"roots": {"listChanged": True}}, changes=True) == '{"roots":{"listChanged":true}}'
 
 
 async def test_one_that_is_just_being_opened_for_a_list_is_waited_for_and_taken_over_once() -> None:

@@ -205,10 +205,42 @@ async def test_a_resource_that_is_refused_leaves_the_others_of_its_feed(modern: 
     assert listener.listens
     update = (UPDATED, {"uri": "note://a"})
     assert process.says(*update, to=0) if modern else process.heard(*update)
-    assert listener.told == [update]
+    assert listener.told == [(ACKNOWLEDGED, {"refused": ["note://b"]}), update]
     process.topics.end(Failed(Code.UPSTREAM_UNAVAILABLE, "over"))
     await settled()
     assert not listener.listens
+
+
+@pytest.mark.parametrize("modern", [False, True])
+async def test_a_feed_is_acknowledged_once_and_only_when_all_of_it_is_answered(modern: bool) -> None:
+    process, listener = Process(modern=modern), Listener("note://a", "note://b")
+    listener.feed.begin()
+    for uri in ("note://a", "note://b"):
+        process.topics.join(uri, listener.feed)
+        assert listener.told == []
+        await settled()
+        if modern:
+            assert listener.told == []
+            process.acknowledges(uri)
+    later = Listener("note://a")
+    process.topics.join("note://a", later.feed)
+    assert listener.told == later.told == [(ACKNOWLEDGED, {"refused": []})]
+    process.topics.join("note://a", listener.feed)  # as where a second process of the same principal starts
+    assert len(listener.told) == 1
+
+
+async def test_a_feed_without_resources_is_acknowledged_as_it_begins() -> None:
+    listener = Listener()
+    listener.feed.begin()
+    assert listener.told == [(ACKNOWLEDGED, {})]
+
+
+async def test_a_feed_all_of_which_is_refused_is_not_acknowledged() -> None:
+    process, listener = Process(), Listener("note://a")
+    process.answer = REFUSED
+    process.topics.join("note://a", listener.feed)
+    await settled()
+    assert (listener.told, listener.failed.code) == ([], Code.UPSTREAM_INVALID)
 
 
 @pytest.mark.parametrize("resources", [False, "yes", []])

@@ -9,7 +9,7 @@ from gateway.channel import SILENT
 from gateway.errors import Failed
 from gateway.executors.stdio.processes import OURS, Key
 from gateway.executors.stdio.upstream import Patience
-from gateway.kinds import UPDATED
+from gateway.kinds import ACKNOWLEDGED, UPDATED
 from gateway.model import Code, Principal
 from tests.executors.stdio.talk import Client
 from tests.executors.stdio.upstreams import fed, reports, talkative, told
@@ -64,6 +64,19 @@ async def test_a_resource_is_asked_for_once_per_process_and_left_with_the_last_f
         seen = await reports(client, "listening" if start == "modern" else "uris", [])
         asked = "subscriptions/listen" if start == "modern" else "resources/subscribe"
         assert seen["methods"].count(asked) == (3 if start == "modern" else 2), "the lists are a topic of that era"
+
+
+@ERAS
+async def test_what_a_process_refuses_is_left_out_of_what_is_acknowledged(start: str) -> None:
+    told: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
+    async with stdio(talkative(start)) as client:
+        feeding = asyncio.ensure_future(
+            client.feed(ANN, "s", (A, "note://refused", B), lambda method, params: told.put_nowait((method, params)))
+        )
+        async with asyncio.timeout(20):
+            assert await told.get() == (ACKNOWLEDGED, {"refused": ["note://refused"]})
+        feeding.cancel()
+        await asyncio.wait({feeding})
 
 
 @ERAS

@@ -10,9 +10,9 @@ from gateway.channel import SILENT, About
 from gateway.errors import Failed
 from gateway.executors.stdio.processes import OURS, Key
 from gateway.executors.stdio.upstream import _envelope
-from gateway.kinds import LOGGED, PROGRESS, Kind, Listed
+from gateway.kinds import LOGGED, PROGRESS, ROOTS_CHANGED, Kind, Listed
 from gateway.model import Code, JsonObject, Limits, Outcome, Proposal, Round
-from tests.executors.hostile import LEGACY, MODERN
+from tests.executors.hostile import LEGACY, MODERN, said
 from tests.executors.stdio.talk import Client
 from tests.executors.stdio.upstreams import talkative, told
 from tests.executors.stdio_upstream import LIMITS, by, stdio
@@ -163,6 +163,31 @@ async def test_what_a_legacy_process_asks_is_put_to_the_client_and_answered() ->
         refused = {"error": {"code": -32601, "message": "not served here"}}
         assert await told(client, "ask", asker.channel(), method="elicitation/create") == refused
         assert (await told(client, "report", asker.channel()))["capabilities"] == {"sampling": {}, "roots": {}}
+
+
+@pytest.mark.parametrize(("start", "method"), [("legacy", ROOTS_CHANGED), ("modern", "")])
+async def test_a_legacy_process_hears_of_other_roots_before_the_call_in_which_it_may_ask_for_them(
+    start: str, method: str
+) -> None:
+    async with stdio(talkative(start)) as client:
+        asker = Client(roots={"listChanged": True})
+        await client.execute(by("ann", "echo", era=LEGACY), LIMITS, asker.channel())
+        channel = asker.channel(roots_changed=True)
+        seen = json.loads(said(await client.execute(by("ann", "report", era=LEGACY), LIMITS, channel)))
+        assert [one for one in seen["methods"] if "roots" in one] == ([method] if method else [])
+        assert channel.roots_changed is (not method)
+        if method:
+            assert seen["methods"][-2:] == [ROOTS_CHANGED, "tools/call"]
+            assert seen["capabilities"] == {"roots": {"listChanged": True}}
+
+
+async def test_a_process_of_everybodys_hears_of_nobodys_roots() -> None:
+    async with stdio(talkative("legacy"), share="all") as client:
+        channel = Client(roots={"listChanged": True}).channel(roots_changed=True)
+        seen = json.loads(said(await client.execute(by("ann", "report", era=LEGACY), LIMITS, channel)))
+        assert ROOTS_CHANGED not in seen["methods"]
+        assert seen["capabilities"] == {}
+        assert channel.roots_changed
 
 
 async def test_a_process_that_asks_in_a_loop_is_stopped_by_refusals() -> None:
