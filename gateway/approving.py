@@ -6,11 +6,14 @@ same call made again, an hour or a restart later. What was true when people agre
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import orjson
 
 from gateway.approvals import request
+from gateway.approvals.counting import counted
 from gateway.approvals.request import DENIED, EXPIRED, GRANTED, WAITING, Standing
 from gateway.audit import records
 from gateway.audit.ids import uuid7
@@ -32,6 +35,8 @@ HOLD_SECONDS: Final = 40.0
 """A client that reports no progress gives up after a minute: it is told before that to come back."""
 BEAT_SECONDS: Final = 10.0
 """How often a client that wants progress hears that it still waits."""
+MOST_OPEN_EACH: Final = 500
+"""Requests of one principal that people can still answer: a flood of them would hide those of others."""
 AT_ONCE: Final = 100
 """Requests that are ended in one transaction; others get their turn between."""
 _KEY_HELD: Final = "another call holds this idempotency key, or this one as it was judged before"
@@ -84,6 +89,8 @@ async def granted(
     if known is not None and known.state == EXPIRED and (late := gw.requests.named(known.approval)) is not None:
         await _lapsed(late, gw)
         known = None
+    if known is None and gw.requests.open_of(who) >= MOST_OPEN_EACH:
+        raise Refused(Code.RATE, "too many calls of this principal wait for people", would_pass="fewer at a time")
     again = False
     while known is None:
         try:
@@ -95,6 +102,8 @@ async def granted(
             again = True
     if known.state == WAITING:
         known = await _held(known, channel, gw)
+        if channel.hung_up and known.state == GRANTED:  # it stays for whoever comes back: nobody is here to use it
+            known = replace(known, state=WAITING)
     return _usable(run, known)
 
 
@@ -145,7 +154,11 @@ async def _held(known: Standing, channel: Channel, gw: Gateway) -> Standing:
         left = min(longest - (time.monotonic() - began), known.expires - time.time())
         if left <= 0:
             break
-        await gw.requests.changed(known.approval, min(left, BEAT_SECONDS))
+        channel.on_hang_up = partial(gw.requests.wake, known.approval)
+        try:
+            await gw.requests.changed(known.approval, min(left, BEAT_SECONDS))
+        finally:
+            channel.on_hang_up = None
         row = gw.requests.named(known.approval)
         if row is None:
             break
@@ -166,7 +179,7 @@ async def still(proposal: Proposal, decision: Decision, standing: Standing, gw: 
     same = row is not None and row.digest == request.digest(request.exact(proposal, decision.bundle))
     if row is None or not same or gw.requests.standing(row).state != GRANTED:
         raise Refused(Code.APPROVAL_REQUIRED, "what was approved is not what would run now", would_pass="asking again")
-    if not request.met(decision.demands, gw.requests.answers(standing.approval)):
+    if not request.met(decision.demands, counted(row, gw.requests, gw.settings.approvers, gw.settings.audit.origin)):
         raise Refused(Code.APPROVAL_REQUIRED, "policy asks for more agreement by now", would_pass="asking again")
     told = request.told(row, standing.by, signed=standing.signed)
     document = inputs.for_execute(proposal, gathered(proposal, gw), told)
@@ -179,7 +192,10 @@ async def lapse(gw: Gateway) -> int:
     """End the requests whose time is over; how many. Called once a minute, and never holds the loop for long."""
     count = 0
     while late := gw.requests.late(AT_ONCE):
-        count += sum([await _lapsed(row, gw) for row in late])
+        ended = sum([await _lapsed(row, gw) for row in late])
+        if not ended:  # rows that do not agree with each other are not for us to end
+            break
+        count += ended
     return count
 
 

@@ -51,6 +51,8 @@ MOST_ROUNDS = 16
 """Of one call, while its client waits."""
 _NO_SUCH_METHOD = frozenset({Code.TOOL_UNKNOWN, Code.NO_RULE})
 """A method that nothing is known of, and one that no rule allows, look alike."""
+_PASSING = frozenset({Code.POLICY_ENGINE, Code.UPSTREAM_UNAVAILABLE, Code.BUDGET, Code.RATE, Code.BRAKED})
+"""Refusals that say nothing of the proposal itself."""
 _WITHOUT_END = "the upstream asks without end"
 _NO_LOG = "nothing may run while the audit log cannot commit"
 _NO_ANSWER = "what the upstream asked was not answered"
@@ -123,6 +125,8 @@ async def _judged(run: RunId, call: Call, channel: Channel, gw: Gateway) -> "Rep
     except Refused as refusal:
         if (told := await _overtaken(call, pin, decision, refusal, holds, channel, gw)) is not None:
             return told
+        if holds.standing is not None and refusal.code in _PASSING:  # what people agreed to stands, and may be used yet
+            return await refuse(RunId(uuid7()), call, pin, decision, refusal, gw)
         return await refuse(run, call, pin, decision, refusal, gw, holds)
     except LogUnavailable:
         return replies.refusal(Code.LOG_UNAVAILABLE, _NO_LOG, run=run, kind=call.kind)

@@ -343,6 +343,15 @@ class Settings(_Part):
                 raise ValueError(f"'{other}' and '{name}' have the same token")
         return principals
 
+    @field_validator("approvers")
+    @classmethod
+    def _one_key_each(cls, approvers: Mapping[str, ApproverSettings]) -> Mapping[str, ApproverSettings]:
+        owner: dict[str, str] = {}
+        for name, approver in approvers.items():
+            if (other := owner.setdefault(approver.key, name)) != name:
+                raise ValueError(f"'{other}' and '{name}' have the same key: they would count as two people")
+        return approvers
+
     @field_validator("views")
     @classmethod
     def _views_hold_upstreams(cls, views: dict[str, ViewSettings], info: ValidationInfo) -> dict[str, ViewSettings]:

@@ -108,6 +108,8 @@ class ApprovalAnswered:
     verdict: str
     roles: tuple[str, ...]
     signed: bool
+    said: bytes = b""
+    """Reason and signature, sealed."""
 
 
 @dataclass(frozen=True, slots=True)

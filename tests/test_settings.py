@@ -180,3 +180,8 @@ def test_settings_cannot_be_changed() -> None:
 
 def test_the_default_log_name_is_a_valid_one() -> None:
     assert settings(audit={"origin": default_origin()}).audit.origin.endswith("/bascule")
+
+
+def test_one_key_is_one_person() -> None:
+    approver = {"key": "ed25519:" + "A" * 43 + "="}
+    assert "they would count as two people" in problem(approvers={"a": approver, "b": approver})

@@ -5,6 +5,7 @@ from typing import Final
 import orjson
 
 from gateway.approvals import request, signing
+from gateway.approvals.counting import counted
 from gateway.approvals.request import DENIED, GRANTED, WAITING
 from gateway.audit import records
 from gateway.audit.ids import uuid7
@@ -88,7 +89,8 @@ async def approvals_answer(
         said = AnswerRow(who.id, verdict, who.roles, bool(signature), 0)
         after = _after(row, said, gw)
         kept = _records(row, said, after, decision, {"reason": reason, "signature": signature})
-        writes: list[Write] = [ApprovalAnswered(approval, who.id, verdict, who.roles, bool(signature))]
+        stored = gw.requests.said_by(approval, who.id, reason, signature)
+        writes: list[Write] = [ApprovalAnswered(approval, who.id, verdict, who.roles, bool(signature), stored)]
         if after != WAITING:
             writes.append(ApprovalMoved(approval, after, (WAITING,)))
         if after == DENIED:
@@ -150,7 +152,8 @@ async def _judged(row: ApprovalRow, who: Principal, *, signed: bool, gw: Gateway
 def _after(row: ApprovalRow, said: AnswerRow, gw: Gateway) -> str:
     if said.verdict == "deny":
         return DENIED
-    so_far = [one for one in table.answers(gw.archive.reader, row.approval) if one.approver != said.approver]
+    counting = counted(row, gw.requests, gw.settings.approvers, gw.settings.audit.origin)
+    so_far = [one for one in counting if one.approver != said.approver]
     return GRANTED if request.met(row.demands, [*so_far, said]) else WAITING
 
 

@@ -7,6 +7,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+import orjson
+
 from gateway.approvals.request import DENIED, OPEN, Standing, state_of
 from gateway.boxes import Box
 from gateway.model import Principal
@@ -75,6 +77,23 @@ class Requests:
         for woken in self._holding.get(approval, ()):
             if not woken.done():
                 woken.set_result(None)
+
+    def said_by(self, approval: str, approver: str, reason: str, signature: str) -> bytes:
+        """What one person said, as it is stored."""
+        return self._box.seal(f"{approval} {approver}", orjson.dumps({"reason": reason, "signature": signature}))
+
+    def said(self, approval: str, answer: AnswerRow) -> dict[str, str]:
+        """Reason and signature of one answer.
+
+        Raises:
+            Unreadable: it has none, it was changed, or it is another's.
+        """
+        said: dict[str, str] = orjson.loads(self._box.opened(f"{approval} {answer.approver}", answer.said or b""))
+        return said
+
+    def open_of(self, who: Principal) -> int:
+        """How many requests of this principal can still be used."""
+        return approvals.open_of(self._reader, who.tenant, who.id)
 
     def seal(self, approval: str, content: bytes) -> bytes:
         """What people are to see, as it is stored."""

@@ -14,7 +14,15 @@ from gateway.model import Ending, RunState
 from gateway.storage.database import Payload, Reader, RunRow
 
 OF_RUNS = frozenset(
-    {"approval.requested", "approval.expired", "call.intent", "call.refused", "call.settled", "run.resolved"}
+    {
+        "approval.requested",
+        "approval.granted",
+        "approval.expired",
+        "call.intent",
+        "call.refused",
+        "call.settled",
+        "run.resolved",
+    }
 )
 BEGINNINGS = frozenset({"approval.requested", "call.intent", "call.refused"})
 """The kinds whose sealed values say who asked, for which task and for what."""
@@ -34,10 +42,12 @@ class Contents:
         self._expires = array("q")
         self._bundles: set[str] = set()
         self._doubted: set[str] = set()
+        self._agreed: set[str] = set()
         self._opened = self._settled = 0
         self._checks: dict[str, Callable[[int, Document, RunRow], None]] = {
             "approval.requested": self._waits,
             "approval.expired": self._lapsed,
+            "approval.granted": self._granted,
             "call.intent": self._intent,
             "call.refused": self._refused,
             "call.settled": self._ended,
@@ -136,6 +146,11 @@ class Contents:
         wrong = _named(said, row)
         if row.intent != index:
             wrong.append("intent")
+        if (approval := said.get("approval")) is not None and approval not in self._agreed:
+            self._found(
+                f"run {row.run}", f"leaf {index} uses approval {approval}, and no record says that it was granted"
+            )
+        self._agreed.discard(str(approval))
         if row.asked is None:
             self._opened += 1
             if _time(row.opened) != said.get("ts"):
@@ -145,6 +160,10 @@ class Contents:
         if row.state != RunState.INTENDED and row.settled is None:
             wrong.append("settled")
         self._differs(index, row, wrong)
+
+    def _granted(self, _index: int, said: Document, _row: RunRow) -> None:
+        if said.get("complete") is True and isinstance(said.get("approval"), str):
+            self._agreed.add(said["approval"])
 
     def _refused(self, index: int, said: Document, row: RunRow) -> None:
         self._settled += row.settled == index

@@ -12,7 +12,9 @@ from gateway.storage.tables.statement import Row, Statement
 from gateway.writes import ApprovalAnswered, ApprovalMoved, ApprovalOpened, RunResumed, RunWaiting
 
 _COLUMNS: Final = "approval, run, tenant, requester, digest, upstream, tool, demands, state, opened, expires, doc"
-_ANSWERS: Final = "SELECT approver, verdict, roles, signed, at FROM answers WHERE approval = ? ORDER BY at, approver"
+_ANSWERS: Final = (
+    "SELECT approver, verdict, roles, signed, at, said FROM answers WHERE approval = ? ORDER BY at, approver"
+)
 
 
 _OF_LEAF: Final = "(SELECT approval FROM approvals WHERE run IN (SELECT run FROM runs WHERE asked = ?))"
@@ -51,6 +53,8 @@ class AnswerRow:
     roles: tuple[str, ...]
     signed: bool
     at: int
+    said: bytes | None = None
+    """Reason and signature, sealed."""
 
 
 def named(reader: Reader, approval: str) -> ApprovalRow | None:
@@ -60,7 +64,9 @@ def named(reader: Reader, approval: str) -> ApprovalRow | None:
 
 def newest(reader: Reader, tenant: str, requester: str, digest: str) -> ApprovalRow | None:
     """The newest request for exactly this proposal of this principal, whatever became of it."""
-    where = "tenant = ? AND requester = ? AND digest = ? ORDER BY approval DESC LIMIT 1"
+    # One that can be used comes first: after a clock went back, an ended one may have the larger id.
+    order = "state IN ('waiting', 'granted') DESC, approval DESC"
+    where = f"tenant = ? AND requester = ? AND digest = ? ORDER BY {order} LIMIT 1"
     return next(_found(reader, where, tenant, requester, digest), None)
 
 
@@ -80,11 +86,18 @@ def late(reader: Reader, now: int, limit: int) -> list[ApprovalRow]:
     return list(_found(reader, "state IN ('waiting', 'granted') AND expires <= ? ORDER BY expires LIMIT ?", now, limit))
 
 
+def open_of(reader: Reader, tenant: str, requester: str) -> int:
+    """How many requests of one principal can still be used."""
+    where = "tenant = ? AND requester = ? AND state IN ('waiting', 'granted')"
+    (count,) = next(reader.select(f"SELECT count(*) FROM approvals WHERE {where}", tenant, requester))  # noqa: S608
+    return int(count)
+
+
 def answers(reader: Reader, approval: str) -> list[AnswerRow]:
     """What people have said to it, in order."""
     return [
-        AnswerRow(approver, verdict, tuple(orjson.loads(roles)), bool(signed), at)
-        for approver, verdict, roles, signed, at in reader.select(_ANSWERS, approval)
+        AnswerRow(approver, verdict, tuple(orjson.loads(roles)), bool(signed), at, said)
+        for approver, verdict, roles, signed, at, said in reader.select(_ANSWERS, approval)
     ]
 
 
@@ -116,7 +129,7 @@ def _opened(_leaf: int, at: int, write: ApprovalOpened) -> Row:
 
 def _answered(_leaf: int, at: int, write: ApprovalAnswered) -> Row:
     roles = orjson.dumps(write.roles).decode()
-    return (write.approval, write.approver, write.verdict, roles, write.signed, at)
+    return (write.approval, write.approver, write.verdict, roles, write.signed, at, write.said)
 
 
 def _moved(_leaf: int, _at: int, write: ApprovalMoved) -> Row:
@@ -141,7 +154,8 @@ WRITES: dict[type[Any], Statement] = {
         _opened,
     ),
     ApprovalAnswered: Statement(
-        "INSERT INTO answers (approval, approver, verdict, roles, signed, at) VALUES (?, ?, ?, ?, ?, ?)", _answered
+        "INSERT INTO answers (approval, approver, verdict, roles, signed, at, said) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        _answered,
     ),
     ApprovalMoved: Statement(
         "UPDATE approvals SET state = ? WHERE approval = ? AND state IN (?, ?)",
