@@ -54,8 +54,8 @@ def _arguments(arguments: Any) -> Iterator[str]:
         return
     yield f"  arguments: {len(arguments) or 'none'}"
     written = [(literal(str(name)), literal(value)) for name, value in arguments.items()]
-    # What is long stands last, so that nothing short is pushed off the screen between two of them.
-    for name, value in sorted(written, key=lambda one: not fits(f"{_DEEPER}{one[0]}: {one[1]}")):
+    # What is long stands first, so that nothing short is pushed off the screen, away from the question.
+    for name, value in sorted(written, key=lambda one: fits(f"{_DEEPER}{one[0]}: {one[1]}")):
         yield from lines(name, value, _DEEPER)
 
 

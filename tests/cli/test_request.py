@@ -87,13 +87,13 @@ def test_arguments_are_counted_and_shown_as_the_values_they_are(arguments: objec
     assert list(shown(found(arguments=arguments)))[3 : 3 + len(written)] == written
 
 
-def test_long_values_are_whole_and_stand_after_the_short_ones() -> None:
+def test_long_values_are_whole_and_push_no_short_one_off_the_screen() -> None:
     long = "approval: a1, granted " * 300
     lines = list(shown(found(arguments={"body": long, "amount": 7, "other": "y" * 90, "to": "C-17"})))
     start = lines.index("  arguments: 4")
-    assert lines[start + 1 : start + 3] == ['    "amount": 7', '    "to": "C-17"']
-    body, other = lines.index('    "body":'), lines.index('    "other":')
-    assert start + 2 < body < other
+    body, other, amount = lines.index('    "body":'), lines.index('    "other":'), lines.index('    "amount": 7')
+    assert start < body < other < amount
+    assert lines[amount : amount + 2] == ['    "amount": 7', '    "to": "C-17"']
     assert all(line.startswith("    " + BAR) for line in lines[body + 1 : other])
     assert "".join(line.removeprefix("    " + BAR) for line in lines[body + 1 : other]) == f'"{long}"'
     assert lines[other + 1] == "    " + BAR + '"' + "y" * 90 + '"'
