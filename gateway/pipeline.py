@@ -2,6 +2,8 @@
 
     propose    bind the call to the definition the operator accepted, if this principal may know of it
     judge      schema, then typed values, then what is known, then Rego             (judging.py)
+    repeat     done before under the same idempotency key: told again, not done     (repeating.py)
+    afford     what its budgets have left pays for it                                (budgets/)
     authorize  decision and obligations become a grant: what may be done, once, within which limits
     approve    where policy asks for people, they are asked and waited for           (approving.py)
     perform    durable intent | execute

@@ -336,6 +336,14 @@ async def test_one_policy_on_every_transport(place: Place, http: aiohttp.ClientS
         await wrap.shake()
         assert await verdicts(wrap.ask) == expected
         assert await wrap.leave() == 0
+    async with wrapping(place.folder, "--name", "modern", "--as", "agent") as wrap:
+
+        async def by_modern_wrap(method: str, params: dict[str, Any]) -> Any:
+            wrap.send(modern(method, params))
+            return await wrap.answer(1)
+
+        assert await verdicts(by_modern_wrap) == expected
+        assert await wrap.leave() == 0
 
 
 LISTS = {

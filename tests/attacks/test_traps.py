@@ -21,7 +21,11 @@ TRAPS: dict[str, tuple[str, ...]] = {
         "attacks/test_arguments.py::test_bytes_that_two_parsers_could_read_differently_never_become_a_call",
         "attacks/test_arguments.py::test_what_goes_upstream_is_our_own_serialisation",
     ),
-    "depth ends nothing": ("wire/test_jsonrpc.py::test_nesting_far_beyond_any_limit_is_refused_and_crashes_nothing",),
+    "depth ends nothing": (
+        "wire/test_jsonrpc.py::test_nesting_far_beyond_any_limit_is_refused_and_crashes_nothing",
+        "wire/test_jsonrpc.py::test_nesting_up_to_the_limit_is_accepted_and_one_more_is_not",
+        "attacks/test_upstream_faults.py::test_an_answer_however_deep_does_not_erase_its_own_record",
+    ),
     "headers say what the body says": (
         "attacks/test_arguments.py::test_a_header_that_names_another_call_than_the_body_is_refused",
         "executors/test_remote.py::test_a_modern_request_is_our_own_and_mirrors_what_was_judged",
@@ -40,6 +44,10 @@ TRAPS: dict[str, tuple[str, ...]] = {
     "no rule at all is a refusal": (
         "test_pipeline.py::test_a_call_that_no_rule_allows_is_refused",
         "attacks/test_trapped_policies.py::test_where_no_rule_allows_nothing_runs",
+    ),
+    "an approval that nobody has to give is none": (
+        "policy/test_demands.py::test_a_demand_that_nobody_could_meet_as_it_is_meant_is_an_engine_error",
+        "test_approving.py::test_where_nobody_could_answer_nobody_is_asked",
     ),
     "a rule about an absent field is told at load": (
         "attacks/test_policy_faults.py::test_a_check_names_the_input_field_that_is_not_there",
@@ -86,6 +94,8 @@ TRAPS: dict[str, tuple[str, ...]] = {
         "test_rounds.py::test_a_state_changed_by_a_byte_does_not_open",
         "test_rounds.py::test_a_state_is_good_once",
         "test_rounds.py::test_a_state_expires",
+        "test_rounds.py::test_a_state_is_good_for_nothing_else",
+        "test_rounds.py::test_a_state_of_another_gateway_does_not_open",
         "test_executing.py::test_a_foreign_state_is_refused_as_malformed_and_recorded",
     ),
     "another process needs no memory of this one": (
@@ -101,6 +111,7 @@ TRAPS: dict[str, tuple[str, ...]] = {
     ),
     "one fault poisons nothing": (
         "executors/test_era.py::test_a_probe_that_fails_leaves_no_verdict",
+        "executors/test_era.py::test_a_probe_that_breaks_does_not_make_a_server_of_both_eras_a_legacy_one_for_good",
         "executors/test_faults.py::test_an_upstream_that",
         "executors/test_remote.py::test_a_login_is_renewed_when_it_is_refused_in_either_era",
     ),
@@ -144,6 +155,7 @@ TRAPS: dict[str, tuple[str, ...]] = {
     ),
     "a storm of changes costs little": (
         "subscriptions/test_lists.py::test_a_storm_costs_one_fetch_and_one_look",
+        "subscriptions/test_lists.py::test_a_storm_that_does_not_end_costs_one_fetch_a_second",
         "executors/test_feeds.py::test_a_storm_ends_the_stream",
     ),
     "a cancellation reaches the upstream": (
@@ -159,6 +171,8 @@ TRAPS: dict[str, tuple[str, ...]] = {
     ),
     "asking somebody uses up no time of the call": (
         "executors/test_session.py::test_the_clock_stands_still_while_the_client_is_asked",
+        "executors/test_deadline.py::test_it_stands_still_while_somebody_is_held_for",
+        "executors/stdio/test_waiting.py::test_the_clock_stands_still_while_the_client_is_asked",
         "test_approving.py::test_the_wait_uses_up_nothing_of_the_calls_own_time",
     ),
     "a time-out takes no server away": (

@@ -182,6 +182,19 @@ async def test_a_result_that_the_tools_own_schema_refuses_stays_here(before: Sce
     await before.serves()
 
 
+@pytest.mark.promise("every-ending-is-recorded", "fault.upstream")
+async def test_an_answer_however_deep_does_not_erase_its_own_record(before: Scene) -> None:
+    """As deep as the parser reads, and deeper."""
+    said = '{"jsonrpc":"2.0","id":ID,"result":{"resultType":"complete","content":[],"structuredContent":{"a":%s}}}'
+    read = await before.call(hostile.raw(said % ("[" * 190 + "]" * 190)))
+    assert decision(read)["effect"] == "allow"
+    assert before.ending(decision(read)["run"])["ending"] == Ending.DONE
+    for levels in (250, 100_000):
+        unread = await before.call(hostile.raw(said % ("[" * levels + "]" * levels)))
+        before.check(unread, Code.UPSTREAM_INVALID, Ending.UNKNOWN)
+    await before.serves()
+
+
 @pytest.mark.promise("fault.upstream")
 async def test_an_upstream_that_never_answers_is_waited_for_as_long_as_the_limit_says(impatient: Scene) -> None:
     impatient.check(await impatient.call(hostile.never()), Code.UPSTREAM_TIMEOUT, Ending.UNKNOWN)

@@ -175,15 +175,26 @@ async def test_an_address_without_an_mcp_server_is_unavailable_and_asked_again_n
         assert said(await client.execute(proposal(), LIMITS)) == "done"
 
 
-async def test_a_probe_that_fails_leaves_no_verdict() -> None:
+@pytest.mark.parametrize("status", [0, 401, 429, 500, 503], ids=str)
+async def test_a_probe_that_fails_leaves_no_verdict(status: int) -> None:
+    """0: the connection ends without an answer."""
     async with upstream(modern()) as server, remote(server.url) as client:
         well = server.on
-        server.on = {"server/discover": always(lambda seen: http(503))}
+        server.on = {"server/discover": always(lambda seen: http(status) if status else None)}
         with pytest.raises(Failed) as failed:
             await client.execute(proposal(), LIMITS)
         assert failed.value.code is Code.UPSTREAM_UNAVAILABLE
         assert not failed.value.unknown
         server.on = well
+        assert (await client.execute(proposal(), LIMITS)).evidence["era"] == MODERN
+
+
+async def test_a_probe_that_breaks_does_not_make_a_server_of_both_eras_a_legacy_one_for_good() -> None:
+    on = legacy() | {"server/discover": always(lambda seen: None)}
+    async with upstream(on) as server, remote(server.url) as client:
+        with pytest.raises(Failed):
+            await client.execute(proposal(), LIMITS)
+        server.on |= modern()
         assert (await client.execute(proposal(), LIMITS)).evidence["era"] == MODERN
 
 

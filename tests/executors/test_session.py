@@ -203,7 +203,8 @@ async def test_a_call_that_is_cancelled_is_withdrawn() -> None:
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
-        await told.wait()
+        async with asyncio.timeout(20):
+            await told.wait()
         [asked], [seen] = server.of("tools/call"), server.of("notifications/cancelled")
     assert seen.message["params"]["requestId"] == asked.ident
     assert seen.headers["mcp-session-id"] == "s-1"

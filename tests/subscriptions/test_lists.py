@@ -102,8 +102,10 @@ async def test_nothing_else_that_an_upstream_says_there_leads_to_anything(scene:
 async def test_a_storm_costs_one_fetch_and_one_look(scene: Scene) -> None:
     told = await begun(scene)
     scene.shows["notes", Listed.TOOLS] = "new"
+    before = len(scene.gw.tasks._running)
     for _ in range(10_000):
         scene.notes.last.tell(TOOLS_CHANGED, {})
+    assert len(scene.gw.tasks._running) == before + 1
     await scene.clock.forward(10)
     assert (scene.fetched, told.methods) == ([("notes", (Listed.TOOLS,))], [TOOLS_CHANGED])
     assert (scene.clock.running(), scene.gw.hub.changes) == (0, {})
