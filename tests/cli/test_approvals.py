@@ -159,7 +159,7 @@ def test_a_request_is_shown_with_every_argument_and_signs_nothing(run: Run, gate
     gateway.request = request(arguments={"body": "x" * 5000, "amount": 100})
     ended = run("approvals", "show", APPROVAL)
     assert ended.status == 0
-    assert ended.out.index('    "amount": 100\n') < ended.out.index('    "body":\n')
+    assert ended.out.index('    "body":\n') < ended.out.index('    "amount": 100\n')
     assert ended.out.count("x") >= 5000
     assert gateway.asked == [("approvals_show", {"approval": APPROVAL})]
 
